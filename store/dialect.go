@@ -1,0 +1,272 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
+	"github.com/lib/pq/pqerror"
+	"github.com/pressly/goose/v3"
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+// dialect is everything in which the two databases differ.
+type dialect struct {
+	name  string
+	goose goose.Dialect
+
+	// forUpdate ends a SELECT whose rows the transaction is going to change.
+	// forDelete does the same for rows that go, and keeps others from referring
+	// to them.
+	forUpdate string
+	forDelete string
+	// ids is a subquery that unfolds the one parameter made by idList.
+	// idRows is the same as rows of a column id.
+	ids    string
+	idRows string
+	idList func([]string) any
+	// groupsOfUser is an expression for the JSON array of u's groups.
+	groupsOfUser string
+	// elements unfolds a JSON array of the searchable document into rows of
+	// e.value; elementText is a simple element as text.
+	elements    func(array string) string
+	elementText string
+	// contains tests for a substring; number makes a number of text that is one;
+	// binary makes text compare by bytes; boolean is what ->> gives for one.
+	contains func(text string) string
+	number   func(text string) string
+	binary   func(text string) string
+	boolean  func(bool) any
+
+	// unique gives the violated unique constraint's columns or name.
+	unique    func(error) (string, bool)
+	retryable func(error) bool
+	// down says whether the error means that the database can't be reached.
+	down func(error) bool
+}
+
+func dialectOf(url string) (*dialect, error) {
+	switch scheme, _, _ := strings.Cut(url, "://"); scheme {
+	case "sqlite":
+		return sqliteDialect, nil
+	case "postgres", "postgresql":
+		return postgresDialect, nil
+	}
+	return nil, fmt.Errorf("database-url %q: want sqlite://FILE or postgres://USER:PASSWORD@HOST/NAME", redactURL(url))
+}
+
+// open connects to the database for reading and for writing; the two may be one.
+func (d *dialect) open(url string, opts Options) (read, write *pool, err error) {
+	if d == sqliteDialect {
+		return openSQLite(url)
+	}
+	return openPostgres(url, opts)
+}
+
+// redactURL keeps a database URL's password out of logs and messages.
+func redactURL(s string) string {
+	u, err := url.Parse(s)
+	if err != nil {
+		return "(unreadable)"
+	}
+	return u.Redacted()
+}
+
+// classify turns a driver's error into one of ours where callers care.
+func (d *dialect) classify(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	case d.down(err):
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	if what, ok := d.unique(err); ok {
+		return fmt.Errorf("%w: %s", ErrTaken, what)
+	}
+	return err
+}
+
+// classifyCommit does the same for COMMIT, where a lost connection leaves the
+// outcome unknown.
+func (d *dialect) classifyCommit(err error) error {
+	if errors.Is(err, sql.ErrTxDone) {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return d.classify(err)
+}
+
+var sqliteDialect = &dialect{
+	name:  "sqlite",
+	goose: goose.DialectSQLite3,
+
+	ids:    "SELECT value FROM json_each(?)",
+	idRows: "SELECT value AS id FROM json_each(?)",
+	idList: func(ids []string) any {
+		text, _ := json.Marshal(ids)
+		return string(text)
+	},
+	groupsOfUser: `(SELECT json_group_array(json_object('value', g.id, 'display', g.display_name, 'type', 'direct'))
+		FROM members m JOIN groups g ON g.tenant_id = m.tenant_id AND g.id = m.group_id
+		WHERE m.tenant_id = u.tenant_id AND m.user_id = u.id)`,
+	elements:    func(array string) string { return "json_each(" + array + ") AS e" },
+	elementText: "e.value",
+	contains:    func(text string) string { return "instr(" + text + ", ?) > 0" },
+	number:      func(text string) string { return "CAST(" + text + " AS REAL)" },
+	binary:      func(text string) string { return "(" + text + ")" },
+	boolean: func(b bool) any {
+		if b {
+			return 1
+		}
+		return 0
+	},
+
+	unique: func(err error) (string, bool) {
+		var e *sqlite.Error
+		if !errors.As(err, &e) || e.Code() != sqlite3.SQLITE_CONSTRAINT_UNIQUE && e.Code() != sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY {
+			return "", false
+		}
+		return e.Error(), true
+	},
+	retryable: func(err error) bool {
+		var e *sqlite.Error
+		return errors.As(err, &e) && e.Code()&0xff == sqlite3.SQLITE_BUSY
+	},
+	down: func(err error) bool {
+		var e *sqlite.Error
+		if !errors.As(err, &e) {
+			return false
+		}
+		switch e.Code() & 0xff {
+		case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY:
+			return true
+		}
+		return false
+	},
+}
+
+// openSQLite opens some connections for reading and two for writing. Only one
+// writes at a time (Store.slots): queueing in Go is fairer than SQLite's busy
+// handler. The other prepares statements meanwhile.
+func openSQLite(url string) (read, write *pool, err error) {
+	file := strings.TrimPrefix(url, "sqlite://")
+	if file == "" {
+		return nil, nil, errors.New("database-url sqlite://: name a file, for example sqlite://gatehouse.db")
+	}
+	file, _, _ = strings.Cut(file, "?")
+	open := func(conns int, pragmas string) (*pool, error) {
+		db, err := sqlx.Open("sqlite", "file:"+strings.NewReplacer("%", "%25", "#", "%23").Replace(file)+"?_txlock=immediate"+
+			"&_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)"+pragmas)
+		if err != nil {
+			return nil, err
+		}
+		db.SetMaxOpenConns(conns)
+		db.SetMaxIdleConns(conns)
+		return newPool(sqliteDialect, db), nil
+	}
+	if write, err = open(2, ""); err != nil {
+		return nil, nil, err
+	}
+	read, err = open(4, "&_pragma=query_only(1)")
+	return read, write, err
+}
+
+var postgresDialect = &dialect{
+	name:  "postgres",
+	goose: goose.DialectPostgres,
+
+	forUpdate: " FOR NO KEY UPDATE",
+	forDelete: " FOR UPDATE",
+	ids:       "SELECT unnest(CAST(? AS uuid[]))",
+	idRows:    "SELECT unnest(CAST(? AS uuid[])) AS id",
+	idList:    func(ids []string) any { return pq.StringArray(ids) },
+	groupsOfUser: `COALESCE((SELECT json_agg(json_build_object('value', g.id, 'display', g.display_name, 'type', 'direct') ORDER BY g.id)
+		FROM members m JOIN groups g ON g.tenant_id = m.tenant_id AND g.id = m.group_id
+		WHERE m.tenant_id = u.tenant_id AND m.user_id = u.id), '[]')`,
+	elements: func(array string) string {
+		return "jsonb_array_elements(CASE jsonb_typeof(" + array + ") WHEN 'array' THEN " + array + " ELSE '[]' END) AS e(value)"
+	},
+	elementText: "e.value #>> '{}'",
+	contains:    func(text string) string { return "strpos(" + text + ", ?) > 0" },
+	number: func(text string) string {
+		return "CASE WHEN " + text + " ~ '^-?[0-9.]+([eE][-+]?[0-9]+)?$' THEN CAST(" + text + " AS double precision) END"
+	},
+	binary:  func(text string) string { return "(" + text + `) COLLATE "C"` },
+	boolean: func(b bool) any { return strconv.FormatBool(b) },
+
+	unique: func(err error) (string, bool) {
+		if e := pq.As(err, pqerror.UniqueViolation); e != nil {
+			return e.Constraint, true
+		}
+		return "", false
+	},
+	retryable: func(err error) bool {
+		// A foreign key fails when the user to add was deleted a moment ago, by
+		// somebody who had not committed yet; the next look finds nobody.
+		return pq.As(err, pqerror.TRSerializationFailure, pqerror.TRDeadlockDetected, pqerror.ForeignKeyViolation) != nil
+	},
+	down: func(err error) bool {
+		var netErr net.Error
+		if errors.Is(err, driver.ErrBadConn) || errors.As(err, &netErr) {
+			return true
+		}
+		var e *pq.Error
+		if !errors.As(err, &e) {
+			return false
+		}
+		switch e.Code.Class() {
+		case "08", "53", "57", "58": // connection, resources, operator intervention (also: statement timeout), system
+			return true
+		}
+		return e.Code == "25006" || e.Code == "55P03" || e.Code == "40001" || e.Code == "40P01"
+	},
+}
+
+func openPostgres(url string, opts Options) (read, write *pool, err error) {
+	cfg, err := pq.NewConfig(url)
+	if err != nil {
+		return nil, nil, fmt.Errorf("database-url %s: %w", redactURL(url), err)
+	}
+	if cfg.ApplicationName == "" {
+		cfg.ApplicationName = "gatehouse"
+	}
+	if cfg.ConnectTimeout == 0 {
+		cfg.ConnectTimeout = 10 * time.Second
+	}
+	if cfg.Runtime == nil {
+		cfg.Runtime = map[string]string{}
+	}
+	for k, v := range map[string]string{"statement_timeout": "30s", "lock_timeout": "15s", "idle_in_transaction_session_timeout": "60s"} {
+		if _, set := cfg.Runtime[k]; !set {
+			cfg.Runtime[k] = v
+		}
+	}
+	connector, err := pq.NewConnectorConfig(cfg)
+	if err != nil {
+		return nil, nil, fmt.Errorf("database-url %s: %w", redactURL(url), err)
+	}
+	n := opts.Connections
+	if n == 0 {
+		n = 20
+	}
+	n = max(n, 2)
+	db := sqlx.NewDb(sql.OpenDB(connector), "postgres")
+	db.SetMaxOpenConns(n)
+	db.SetMaxIdleConns(n)
+	db.SetConnMaxIdleTime(5 * time.Minute)
+	db.SetConnMaxLifetime(time.Hour)
+	p := newPool(postgresDialect, db)
+	return p, p, nil
+}

@@ -1,0 +1,169 @@
+package store
+
+import (
+	"context"
+	"fmt"
+)
+
+// Group is a group of a connection (RFC 7643 §4.2), without its members: those
+// are rows of their own, so that a large group costs no more than a small one.
+type Group struct {
+	ID          GroupID `db:"id"`
+	ExternalID  string  `db:"external_id"`
+	DisplayName string  `db:"display_name"`
+	// Doc and Search are as those of a User; neither holds members.
+	Doc     []byte `db:"doc"`
+	Search  []byte `db:"-"`
+	Version int64  `db:"version"`
+	// DescribedAt is when the group's own attributes, not its members, changed.
+	DescribedAt Instant `db:"described_at"`
+	CreatedAt   Instant `db:"created_at"`
+	ModifiedAt  Instant `db:"modified_at"`
+}
+
+const groupColumns = `g.id, g.external_id, g.display_name, g.doc, g.version, g.described_at, g.created_at, g.modified_at`
+
+// Group reads one group of a connection.
+func (r reader) Group(ctx context.Context, c ConnectionRef, id GroupID) (Group, error) {
+	return r.group(ctx, c, id, "")
+}
+
+func (r reader) group(ctx context.Context, c ConnectionRef, id GroupID, lock string) (Group, error) {
+	var g Group
+	if !validID(string(id)) {
+		return g, fmt.Errorf("group %q: %w", id, ErrNotFound)
+	}
+	err := r.get(ctx, &g, `SELECT `+groupColumns+` FROM groups g
+		WHERE g.tenant_id = ? AND g.id = ? AND g.connection_id = ?`+lock, c.Tenant, id, c.ID)
+	if err != nil {
+		return g, fmt.Errorf("group %s: %w", id, err)
+	}
+	return g, nil
+}
+
+// CreateGroup adds a group to a connection of the actor's tenant, with members.
+// ErrTaken when the connection has one of that displayName.
+func (tx *Tx) CreateGroup(ctx context.Context, c ConnectionRef, g Group, members []UserID) (Group, MembersResult, error) {
+	var res MembersResult
+	if err := tx.own(c); err != nil {
+		return g, res, err
+	}
+	if err := g.check(); err != nil {
+		return g, res, err
+	}
+	g.ID = GroupID(newID())
+	g.Version = 1
+	g.CreatedAt, g.ModifiedAt, g.DescribedAt = tx.now, tx.now, tx.now
+	_, err := tx.exec(ctx, `INSERT INTO groups (tenant_id, id, connection_id, external_id, display_name, display_name_key,
+			doc, search, version, described_at, created_at, modified_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		c.Tenant, g.ID, c.ID, g.ExternalID, g.DisplayName, Fold(g.DisplayName),
+		string(g.Doc), string(g.Search), g.Version, g.DescribedAt, g.CreatedAt, g.ModifiedAt)
+	if err != nil {
+		return g, res, fmt.Errorf("group %q: %w", g.DisplayName, err)
+	}
+	tx.log(GroupCreated, g.subject(c), nil)
+	res, err = tx.changeMembers(ctx, c, g, MemberDelta{Add: members})
+	return g, res, err
+}
+
+// UpdateGroup changes a group's own attributes by a pure function of what they
+// are now, and its members by a delta; change may be nil. The members that the
+// delta doesn't name are not read. When nothing changes, nothing is written.
+// ErrTaken when the new displayName is another group's.
+func (tx *Tx) UpdateGroup(ctx context.Context, c ConnectionRef, id GroupID, change func(Group) (Group, MemberDelta, error)) (Group, MembersResult, error) {
+	var res MembersResult
+	if err := tx.own(c); err != nil {
+		return Group{}, res, err
+	}
+	before, err := tx.group(ctx, c, id, tx.pool.dialect.forUpdate)
+	if err != nil {
+		return Group{}, res, err
+	}
+	g, delta, err := change(before)
+	if err != nil {
+		return Group{}, res, err
+	}
+	described := string(g.Doc) != string(before.Doc)
+	if described {
+		if err := g.check(); err != nil {
+			return Group{}, res, err
+		}
+		g.DescribedAt = later(tx.now, before.DescribedAt)
+		changeID := tx.log(GroupUpdated, g.subject(c), nil)
+		if err := tx.endGroup(ctx, c, before, g.DescribedAt, changeID); err != nil {
+			return Group{}, res, err
+		}
+	}
+	if res, err = tx.changeMembers(ctx, c, g, delta); err != nil {
+		return Group{}, res, err
+	}
+	if !described && !res.Changed() {
+		return before, res, nil
+	}
+
+	g.Version = before.Version + 1
+	g.ModifiedAt = later(tx.now, before.ModifiedAt)
+	if !described {
+		_, err = tx.exec(ctx, `UPDATE groups SET version = ?, modified_at = ? WHERE tenant_id = ? AND id = ?`, g.Version, g.ModifiedAt, c.Tenant, g.ID)
+	} else {
+		_, err = tx.exec(ctx, `UPDATE groups SET external_id = ?, display_name = ?, display_name_key = ?, doc = ?, search = ?,
+				version = ?, described_at = ?, modified_at = ?
+			WHERE tenant_id = ? AND id = ?`,
+			g.ExternalID, g.DisplayName, Fold(g.DisplayName), string(g.Doc), string(g.Search),
+			g.Version, g.DescribedAt, g.ModifiedAt, c.Tenant, g.ID)
+	}
+	if err != nil {
+		return Group{}, res, fmt.Errorf("group %q: %w", g.DisplayName, err)
+	}
+	return g, res, nil
+}
+
+// DeleteGroup removes a group for good, with its memberships; the past keeps both.
+func (tx *Tx) DeleteGroup(ctx context.Context, c ConnectionRef, id GroupID) error {
+	if err := tx.own(c); err != nil {
+		return err
+	}
+	g, err := tx.group(ctx, c, id, tx.pool.dialect.forUpdate)
+	if err != nil {
+		return err
+	}
+	changeID := tx.log(GroupDeleted, g.subject(c), nil)
+	if _, err := tx.endMembers(ctx, changeID, `tenant_id = ? AND group_id = ?`, c.Tenant, id); err != nil {
+		return err
+	}
+	if err := tx.endGroup(ctx, c, g, later(tx.now, g.DescribedAt), changeID); err != nil {
+		return err
+	}
+	if _, err := tx.exec(ctx, `DELETE FROM groups WHERE tenant_id = ? AND id = ?`, c.Tenant, id); err != nil {
+		return fmt.Errorf("group %s: %w", id, err)
+	}
+	return nil
+}
+
+// touchGroupsOf notes that a user's groups are about to lose the user, and gives
+// how many they are.
+func (tx *Tx) touchGroupsOf(ctx context.Context, tenant TenantID, user UserID) (int, error) {
+	return tx.exec(ctx, `UPDATE groups SET version = version + 1, modified_at = CASE WHEN modified_at < ? THEN ? ELSE modified_at END
+		WHERE tenant_id = ? AND id IN (SELECT group_id FROM members WHERE tenant_id = ? AND user_id = ?)`,
+		tx.now, tx.now, tenant, tenant, user)
+}
+
+// endGroup keeps what a group's own attributes were until now.
+func (tx *Tx) endGroup(ctx context.Context, c ConnectionRef, g Group, until Instant, change ChangeID) error {
+	_, err := tx.exec(ctx, `INSERT INTO groups_past (tenant_id, id, version, connection_id, external_id, display_name, doc,
+			valid_from, valid_until, change_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		c.Tenant, g.ID, g.Version, c.ID, g.ExternalID, g.DisplayName, string(g.Doc), g.DescribedAt, until, change)
+	if err != nil {
+		return fmt.Errorf("past of group %s: %w", g.ID, err)
+	}
+	return nil
+}
+
+func (g Group) subject(c ConnectionRef) subject {
+	return subject{kind: "group", id: string(g.ID), name: g.DisplayName, connection: c.ID}
+}
+
+func (g Group) check() error {
+	return checkKeys(map[string]string{"displayName": Fold(g.DisplayName), "externalId": g.ExternalID})
+}

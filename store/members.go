@@ -1,0 +1,153 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jmoiron/sqlx"
+)
+
+// MemberDelta says how a group's members change: to exactly Add when Replace is
+// set, otherwise by adding Add and removing Remove, which have no id in common.
+type MemberDelta struct {
+	Replace bool
+	Add     []UserID
+	Remove  []UserID
+}
+
+// MembersResult is what became of a MemberDelta.
+type MembersResult struct {
+	Added   int
+	Removed int
+	// Unknown are the ids to add that name no user of the connection: skipped,
+	// since a refusal would make providers repeat the whole request for ever.
+	Unknown []UserID
+}
+
+// Changed reports whether the group's members are others than before.
+func (r MembersResult) Changed() bool { return r.Added+r.Removed > 0 }
+
+// changeMembers applies a delta to a group that the transaction has locked.
+func (tx *Tx) changeMembers(ctx context.Context, c ConnectionRef, g Group, delta MemberDelta) (MembersResult, error) {
+	var res MembersResult
+	if !delta.Replace && len(delta.Add)+len(delta.Remove) == 0 {
+		return res, nil
+	}
+	d := tx.pool.dialect
+	changeID := ChangeID(newID())
+	add, unknown := splitIDs(delta.Add)
+	remove, _ := splitIDs(delta.Remove)
+	var err error
+
+	switch {
+	case delta.Replace:
+		res.Removed, err = tx.endMembers(ctx, changeID, `tenant_id = ? AND group_id = ? AND user_id NOT IN (`+d.ids+`)`, c.Tenant, g.ID, d.idList(add))
+	case len(remove) > 0:
+		res.Removed, err = tx.endMembers(ctx, changeID, `tenant_id = ? AND group_id = ? AND user_id IN (`+d.ids+`)`, c.Tenant, g.ID, d.idList(remove))
+	}
+	if err != nil {
+		return res, fmt.Errorf("members of group %s: %w", g.ID, err)
+	}
+
+	if len(add) > 0 {
+		res.Added, err = tx.exec(ctx, `INSERT INTO members (tenant_id, group_id, user_id, since, change_id)
+			SELECT u.tenant_id, ?, u.id, ?, ? FROM users u
+			WHERE u.tenant_id = ? AND u.connection_id = ? AND u.id IN (`+d.ids+`)
+			ON CONFLICT DO NOTHING`, g.ID, tx.now, changeID, c.Tenant, c.ID, d.idList(add))
+		if err != nil {
+			return res, fmt.Errorf("members of group %s: %w", g.ID, err)
+		}
+	}
+	if res.Added < len(add) {
+		var missing []UserID
+		err := tx.list(ctx, &missing, `SELECT CAST(w.id AS text) FROM (`+d.idRows+`) w
+			WHERE NOT EXISTS (SELECT 1 FROM users u WHERE u.tenant_id = ? AND u.connection_id = ? AND u.id = w.id)`,
+			d.idList(add), c.Tenant, c.ID)
+		if err != nil {
+			return res, err
+		}
+		unknown = append(unknown, missing...)
+	}
+	res.Unknown = unknown
+	if res.Changed() {
+		tx.logAs(changeID, MembersChanged, g.subject(c), map[string]int{"added": res.Added, "removed": res.Removed})
+	}
+	return res, nil
+}
+
+// endMembers moves the memberships that fulfil a condition to the past.
+func (tx *Tx) endMembers(ctx context.Context, change ChangeID, where string, args ...any) (int, error) {
+	if tx.pool.dialect.name == "postgres" {
+		// One statement, so that two transactions can't both end a membership.
+		return tx.exec(ctx, `WITH ended AS (DELETE FROM members WHERE `+where+` RETURNING *)
+			INSERT INTO members_past (tenant_id, group_id, user_id, since, until, change_id, end_change_id)
+			SELECT tenant_id, group_id, user_id, since, GREATEST(since, CAST(? AS bigint)), change_id, CAST(? AS uuid) FROM ended`,
+			append(args, tx.now, change)...)
+	}
+	_, err := tx.exec(ctx, `INSERT INTO members_past (tenant_id, group_id, user_id, since, until, change_id, end_change_id)
+		SELECT tenant_id, group_id, user_id, since, MAX(since, ?), change_id, ? FROM members WHERE `+where,
+		append([]any{tx.now, change}, args...)...)
+	if err != nil {
+		return 0, err
+	}
+	return tx.exec(ctx, `DELETE FROM members WHERE `+where, args...)
+}
+
+// splitIDs parts ids that can exist from those that can't.
+func splitIDs(ids []UserID) (valid []string, invalid []UserID) {
+	valid = make([]string, 0, len(ids))
+	for _, id := range ids {
+		if validID(string(id)) {
+			valid = append(valid, string(id))
+		} else {
+			invalid = append(invalid, id)
+		}
+	}
+	return valid, invalid
+}
+
+// EachMember calls f with every membership of some groups, in the order of the
+// groups' ids and then of the users', without holding them all.
+func (r reader) EachMember(ctx context.Context, c ConnectionRef, groups []GroupID, f func(GroupID, UserID) error) error {
+	var ids []string
+	for _, g := range groups {
+		if validID(string(g)) {
+			ids = append(ids, string(g))
+		}
+	}
+	query := `SELECT m.group_id, m.user_id FROM members m JOIN groups g ON g.tenant_id = m.tenant_id AND g.id = m.group_id
+		WHERE m.tenant_id = ? AND g.connection_id = ? AND m.group_id `
+	args := []any{c.Tenant, c.ID}
+	if len(ids) == 1 {
+		query, args = query+`= ? ORDER BY m.user_id`, append(args, ids[0])
+	} else {
+		query, args = query+`IN (`+r.pool.dialect.ids+`) ORDER BY m.group_id, m.user_id`, append(args, r.pool.dialect.idList(ids))
+	}
+	return r.each(ctx, func(rows *sqlx.Rows) error {
+		var group GroupID
+		var user UserID
+		if err := rows.Scan(&group, &user); err != nil {
+			return err
+		}
+		return f(group, user)
+	}, query, args...)
+}
+
+// Membership is one group that one user is a member of.
+type Membership struct {
+	UserID  UserID  `db:"user_id"`
+	GroupID GroupID `db:"group_id"`
+	// DisplayName is the group's.
+	DisplayName string `db:"display_name"`
+}
+
+// Memberships gives the groups of some users, by user and group.
+func (r reader) Memberships(ctx context.Context, tenant TenantID, users []UserID) ([]Membership, error) {
+	ids, _ := splitIDs(users)
+	var ms []Membership
+	err := r.list(ctx, &ms, `SELECT m.user_id, m.group_id, g.display_name
+		FROM members m JOIN groups g ON g.tenant_id = m.tenant_id AND g.id = m.group_id
+		WHERE m.tenant_id = ? AND m.user_id IN (`+r.pool.dialect.ids+`)
+		ORDER BY m.user_id, m.group_id`, tenant, r.pool.dialect.idList(ids))
+	return ms, err
+}

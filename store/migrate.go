@@ -1,0 +1,119 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"gatehouse/migrations"
+
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+)
+
+// Migrate brings the database at url to the newest schema, making the SQLite
+// file if there is none, and gives the schema's number. When several processes
+// start at once, one migrates and the others wait for it.
+func Migrate(ctx context.Context, url string) (version int64, err error) {
+	d, err := dialectOf(url)
+	if err != nil {
+		return 0, err
+	}
+	if err := makeFolder(url); err != nil {
+		return 0, err
+	}
+	read, write, err := d.open(url, Options{Connections: 2})
+	if err != nil {
+		return 0, err
+	}
+	defer write.close()
+	if read != write {
+		defer read.close()
+	}
+
+	p, err := provider(write.db.DB, d, true)
+	if err != nil {
+		return 0, err
+	}
+	// PostgreSQL has a lock for this. SQLite's writers queue for the file, so
+	// that a late one finds the tables made and its second look says so.
+	for attempt := 0; ; attempt++ {
+		if version, err = p.GetDBVersion(ctx); err == nil && version > newest(p) {
+			return version, tooNew(version, newest(p))
+		}
+		if err == nil {
+			if _, err = p.Up(ctx); err == nil {
+				return newest(p), nil
+			}
+		}
+		if attempt == 20 || ctx.Err() != nil || d.name == "postgres" {
+			return 0, fmt.Errorf("migrate %s: %w", redactURL(url), err)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// makeFolder makes the folder that a SQLite file is to stand in.
+func makeFolder(url string) error {
+	file, ok := strings.CutPrefix(url, "sqlite://")
+	if !ok {
+		return nil
+	}
+	file, _, _ = strings.Cut(file, "?")
+	if dir := filepath.Dir(file); dir != "." {
+		return os.MkdirAll(dir, 0o700)
+	}
+	return nil
+}
+
+func provider(db *sql.DB, d *dialect, locked bool) (*goose.Provider, error) {
+	files, err := fs.Sub(migrations.FS, d.name)
+	if err != nil {
+		return nil, err
+	}
+	opts := []goose.ProviderOption{goose.WithDisableGlobalRegistry(true)}
+	if locked && d.name == "postgres" {
+		locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 120))
+		if err != nil {
+			return nil, err
+		}
+		opts = append(opts, goose.WithSessionLocker(locker))
+	}
+	return goose.NewProvider(d.goose, db, files, opts...)
+}
+
+func newest(p *goose.Provider) int64 {
+	sources := p.ListSources()
+	return sources[len(sources)-1].Version
+}
+
+func tooNew(have, known int64) error {
+	return fmt.Errorf("the database has schema %d, and this gatehouse knows %d: start the newer gatehouse, or restore the backup from before the upgrade", have, known)
+}
+
+// checkSchema refuses to work on any other schema than the newest known.
+func checkSchema(ctx context.Context, db *sql.DB, d *dialect) error {
+	p, err := provider(db, d, false)
+	if err != nil {
+		return err
+	}
+	var have int64
+	// Asking goose would make its table; a missing table just means 0.
+	err = db.QueryRowContext(ctx, `SELECT COALESCE(MAX(version_id), 0) FROM goose_db_version WHERE is_applied`).Scan(&have)
+	if err != nil && d.down(err) {
+		return d.classify(err)
+	}
+	switch known := newest(p); {
+	case have > known:
+		return tooNew(have, known)
+	case have < known:
+		return errors.Join(fmt.Errorf("the database has schema %d, and this gatehouse needs %d: run 'gatehouse migrate'", have, known), err)
+	}
+	return nil
+}

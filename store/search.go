@@ -1,0 +1,384 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Query says which users or groups of a connection to give, in the order of
+// their ids, which is the order of their making.
+type Query struct {
+	// Filter picks; nil gives all.
+	Filter Filter
+	// After gives only those behind this id; "" starts at the first.
+	After string
+	// Offset leaves out the first so many.
+	Offset int
+	// Limit is the most to give; 0 gives none and counts only.
+	Limit int
+	// Count asks for the exact total of what the filter picks.
+	Count bool
+}
+
+// Users gives a page of a connection's users and, if asked for, how many there
+// are in all.
+func (r reader) Users(ctx context.Context, c ConnectionRef, q Query) (users []User, total int, err error) {
+	err = r.page(ctx, &users, c, q, `SELECT `+userColumns, userIndex)
+	if err == nil && q.Count {
+		total, err = r.total(ctx, c, q, len(users), userIndex)
+	}
+	return users, total, err
+}
+
+// Groups gives a page of a connection's groups and, if asked for, how many there
+// are in all.
+func (r reader) Groups(ctx context.Context, c ConnectionRef, q Query) (groups []Group, total int, err error) {
+	err = r.page(ctx, &groups, c, q, `SELECT `+groupColumns, groupIndex)
+	if err == nil && q.Count {
+		total, err = r.total(ctx, c, q, len(groups), groupIndex)
+	}
+	return groups, total, err
+}
+
+func (r reader) page(ctx context.Context, dst any, c ConnectionRef, q Query, columns string, ix index) error {
+	if q.Limit <= 0 {
+		return nil
+	}
+	if q.After != "" && !validID(q.After) {
+		return fmt.Errorf("after %q: %w", q.After, ErrNotFound)
+	}
+	query, args := r.pageQuery(c, q, columns, ix)
+	return r.list(ctx, dst, query, args...)
+}
+
+func (r reader) pageQuery(c ConnectionRef, q Query, columns string, ix index) (query string, args []any) {
+	w := r.where(c, q, ix)
+	t := ix.alias
+	if q.After != "" {
+		w.add(` AND `+t+`.id > ?`, q.After)
+	}
+	w.add(` ORDER BY `+t+`.id LIMIT ?`, q.Limit)
+	if q.Offset > 0 {
+		w.add(` OFFSET ?`, q.Offset)
+	}
+	return columns + ` FROM ` + ix.table + ` ` + t + ` WHERE ` + w.text.String(), w.args
+}
+
+// total counts what the query picks, unless the page shows it already.
+func (r reader) total(ctx context.Context, c ConnectionRef, q Query, got int, ix index) (int, error) {
+	if q.After == "" && got < q.Limit && (got > 0 || q.Offset == 0) {
+		return q.Offset + got, nil
+	}
+	w := r.where(c, q, ix)
+	var n int
+	err := r.get(ctx, &n, `SELECT COUNT(*) FROM `+ix.table+` `+ix.alias+` WHERE `+w.text.String(), w.args...)
+	return n, err
+}
+
+func (r reader) where(c ConnectionRef, q Query, ix index) *clause {
+	w := &clause{dialect: r.pool.dialect, conn: c, index: ix}
+	w.add(ix.alias+`.tenant_id = ? AND `+ix.alias+`.connection_id = ?`, c.Tenant, c.ID)
+	if q.Filter != nil {
+		w.add(` AND `)
+		w.filter(q.Filter, ix.alias+`.search`)
+	}
+	return w
+}
+
+// index says what of a kind of resource is found by columns and tables instead
+// of by looking into the searchable document.
+type index struct {
+	table, alias, resourceType string
+	// columns of names and flags, by the attribute's dotted path.
+	columns map[string]string
+	// times holds the columns of instants.
+	times map[string]string
+	// related holds subqueries of ids by an exact value.
+	related map[string]string
+}
+
+var userIndex = index{
+	table: "users", alias: "u", resourceType: "User",
+	columns: map[string]string{
+		"username":    "u.user_name_key",
+		"externalid":  "u.external_id",
+		"displayname": "u.display_name_key",
+		"active":      "u.active",
+	},
+	times: map[string]string{"meta.created": "u.created_at", "meta.lastmodified": "u.modified_at"},
+	related: map[string]string{
+		"emails.value": `SELECT user_id FROM user_emails WHERE tenant_id = ? AND connection_id = ? AND value_key = ?`,
+		"groups.value": `SELECT m.user_id FROM members m JOIN groups g ON g.tenant_id = m.tenant_id AND g.id = m.group_id
+			WHERE m.tenant_id = ? AND g.connection_id = ? AND m.group_id = ?`,
+	},
+}
+
+var groupIndex = index{
+	table: "groups", alias: "g", resourceType: "Group",
+	columns: map[string]string{
+		"externalid":  "g.external_id",
+		"displayname": "g.display_name_key",
+	},
+	times: map[string]string{"meta.created": "g.created_at", "meta.lastmodified": "g.modified_at"},
+	related: map[string]string{
+		"members.value": `SELECT m.group_id FROM members m JOIN users u ON u.tenant_id = m.tenant_id AND u.id = m.user_id
+			WHERE m.tenant_id = ? AND u.connection_id = ? AND m.user_id = ?`,
+	},
+}
+
+// clause is a WHERE clause in the making.
+type clause struct {
+	dialect *dialect
+	conn    ConnectionRef
+	index   index
+	text    strings.Builder
+	args    []any
+}
+
+func (w *clause) add(text string, args ...any) {
+	w.text.WriteString(text)
+	w.args = append(w.args, args...)
+}
+
+// filter adds a condition on a JSON document: the resource's searchable one, or
+// an element of it. Each part is true or false, never NULL, so that NOT means
+// not.
+func (w *clause) filter(f Filter, doc string) {
+	switch f := f.(type) {
+	case And:
+		w.join([]Filter(f), " AND ", "TRUE", doc)
+	case Or:
+		w.join([]Filter(f), " OR ", "FALSE", doc)
+	case Not:
+		w.add("NOT (")
+		w.filter(f.Filter, doc)
+		w.add(")")
+	case Compare:
+		w.compare(f, doc)
+	case Present:
+		w.present(f.Attr, doc)
+	case Some:
+		w.some(f, doc)
+	}
+}
+
+func (w *clause) join(parts []Filter, op, empty, doc string) {
+	if len(parts) == 0 {
+		w.add(empty)
+		return
+	}
+	for i, part := range parts {
+		if i > 0 {
+			w.add(op)
+		}
+		w.add("(")
+		w.filter(part, doc)
+		w.add(")")
+	}
+}
+
+func (w *clause) compare(c Compare, doc string) {
+	if c.Value == nil && c.Op == Equal { // null is the absence of a value (RFC 7643 §2.5)
+		w.filter(Not{Present{c.Attr}}, doc)
+		return
+	}
+	if c.Op == NotEqual {
+		c.Op = Equal
+		w.add("NOT (")
+		w.compare(c, doc)
+		w.add(")")
+		return
+	}
+	if doc == w.index.alias+".search" && w.compareColumn(c) {
+		return
+	}
+	w.atValue(c.Attr, doc, func(json, text string) {
+		w.add("COALESCE(")
+		w.compareText(c, text)
+		w.add(", FALSE)") // an absent value is NULL and stands in no relation
+	})
+}
+
+// compareColumn adds a comparison that needs no look into the document, and
+// reports whether there is one.
+func (w *clause) compareColumn(c Compare) bool {
+	path := strings.Join(c.Attr.Path, ".")
+	text, isText := c.Value.(string)
+	if path == "id" {
+		// Ids are compared as what they are; one that can't exist is no error.
+		switch {
+		case c.Op == Equal && validID(text):
+			w.add(w.index.alias+".id = ?", text)
+		case c.Op == Equal:
+			w.add("FALSE")
+		default:
+			w.compareText(c, "CAST("+w.index.alias+".id AS text)")
+		}
+		return true
+	}
+	if path == "meta.resourcetype" {
+		w.compareText(c, "'"+w.index.resourceType+"'")
+		return true
+	}
+	if col, ok := w.index.times[path]; ok {
+		at, err := time.Parse(time.RFC3339, text)
+		if err != nil || sqlOp[c.Op] == "" {
+			w.add("FALSE")
+			return true
+		}
+		w.add(col+" "+sqlOp[c.Op]+" ?", At(at))
+		return true
+	}
+	if col, ok := w.index.columns[path]; ok {
+		switch {
+		case isText && (text == "" || c.Op == Less || c.Op == LessOrEqual):
+			// The column's '' means that there is no value; it equals nothing and
+			// comes before nothing.
+			w.add(col + " <> '' AND ")
+			w.compareText(c, col)
+		case isText:
+			w.compareText(c, col)
+		default:
+			w.add(col+" = ?", c.Value)
+		}
+		return true
+	}
+	if query, ok := w.index.related[path]; ok && c.Op == Equal && isText {
+		w.relate(path, query, text)
+		return true
+	}
+	return false
+}
+
+// relate adds a condition that another table has a row for the value.
+func (w *clause) relate(path, query, value string) {
+	if path != "emails.value" && !validID(value) {
+		w.add("FALSE")
+		return
+	}
+	w.add(w.index.alias+".id IN ("+query+")", w.conn.Tenant, w.conn.ID, value)
+}
+
+var sqlOp = map[Op]string{Equal: "=", Greater: ">", GreaterOrEqual: ">=", Less: "<", LessOrEqual: "<="}
+
+// compareText adds the comparison of an SQL expression with the value. It is bare,
+// so that one of a column can use the column's index.
+func (w *clause) compareText(c Compare, text string) {
+	d := w.dialect
+	switch v := c.Value.(type) {
+	case bool:
+		w.add(text+" = ?", d.boolean(v))
+		return
+	case float64:
+		if op := sqlOp[c.Op]; op != "" {
+			w.add(d.number(text)+" "+op+" ?", v)
+			return
+		}
+	case string:
+		text = d.binary(text)
+		switch c.Op {
+		case Contains:
+			w.add(d.contains(text), v)
+		case StartsWith:
+			w.add("substr("+text+", 1, ?) = ?", len([]rune(v)), v)
+		case EndsWith:
+			n := len([]rune(v))
+			w.add("(length("+text+") >= ? AND substr("+text+", length("+text+") - ? + 1) = ?)", n, n, v)
+		default:
+			w.add(text+" "+sqlOp[c.Op]+" ?", v)
+		}
+		return
+	}
+	w.add("FALSE")
+}
+
+func (w *clause) present(a Attr, doc string) {
+	if doc == w.index.alias+".search" {
+		path := strings.Join(a.Path, ".")
+		if path == "id" || path == "meta" || strings.HasPrefix(path, "meta.") {
+			w.add("TRUE")
+			return
+		}
+		switch path {
+		case "groups", "groups.value":
+			w.add("EXISTS (SELECT 1 FROM members m WHERE m.tenant_id = u.tenant_id AND m.user_id = u.id)")
+			return
+		case "members", "members.value":
+			w.add("EXISTS (SELECT 1 FROM members m WHERE m.tenant_id = g.tenant_id AND m.group_id = g.id)")
+			return
+		}
+	}
+	w.atValue(a, doc, func(json, text string) {
+		if json == "e.value" { // a simple value, which SQLite gives as such
+			w.add("COALESCE(" + text + " <> '', FALSE)")
+			return
+		}
+		w.add("COALESCE((" + json + `) NOT IN ('null', '""', '[]', '{}'), FALSE)`)
+	})
+}
+
+func (w *clause) some(s Some, doc string) {
+	path := strings.Join(s.Attr.Path, ".")
+	if value, ok := exactValue(s.Where); ok && doc == w.index.alias+".search" {
+		// Find the few by index before looking into their documents.
+		if query, ok := w.index.related[path+".value"]; ok {
+			w.relate(path+".value", query, value)
+			if path != "emails" {
+				return // those aren't in the document
+			}
+			w.add(" AND ")
+		}
+	}
+	w.add("EXISTS (SELECT 1 FROM " + w.dialect.elements(jsonPath(doc, s.Attr.Path)) + " WHERE ")
+	w.filter(s.Where, "e.value")
+	w.add(")")
+}
+
+// exactValue finds the value that an element must have to fulfil f.
+func exactValue(f Filter) (string, bool) {
+	switch f := f.(type) {
+	case Compare:
+		v, ok := f.Value.(string)
+		return v, ok && f.Op == Equal && len(f.Attr.Path) == 1 && f.Attr.Path[0] == "value"
+	case And:
+		for _, part := range f {
+			if v, ok := exactValue(part); ok {
+				return v, true
+			}
+		}
+	}
+	return "", false
+}
+
+// atValue adds a condition on the attribute's value as JSON and as text; on any
+// of its values if it has many.
+func (w *clause) atValue(a Attr, doc string, condition func(json, text string)) {
+	if !a.Multi {
+		condition(jsonPath(doc, a.Path), jsonText(doc, a.Path))
+		return
+	}
+	w.add("EXISTS (SELECT 1 FROM " + w.dialect.elements(jsonPath(doc, a.Path[:1])) + " WHERE ")
+	if rest := a.Path[1:]; len(rest) > 0 {
+		condition(jsonPath("e.value", rest), jsonText("e.value", rest))
+	} else {
+		condition("e.value", w.dialect.elementText)
+	}
+	w.add(")")
+}
+
+// jsonPath is the JSON at a path; both databases understand it. Paths come from
+// the schema.
+func jsonPath(doc string, path []string) string {
+	for _, name := range path {
+		doc += " -> '" + strings.ReplaceAll(name, "'", "''") + "'"
+	}
+	return doc
+}
+
+// jsonText is the value at a path as SQL text (or number, or boolean).
+func jsonText(doc string, path []string) string {
+	last := len(path) - 1
+	return jsonPath(doc, path[:last]) + " ->> '" + strings.ReplaceAll(path[last], "'", "''") + "'"
+}

@@ -1,0 +1,237 @@
+// Package store keeps the directory: tenants, connections, users, groups, who is
+// a member of what, what all of it was before, and the log of every change. It
+// holds all SQL of Gatehouse, on an embedded SQLite file or on PostgreSQL.
+//
+// Reads are methods of Store and of Tx alike; writes exist only on Tx, and a Tx
+// is only to be had from Store.Write, which wants an actor. So nothing is
+// written without a transaction, somebody to name, and a row in the log:
+//
+//	st, err := store.Open(ctx, "sqlite://gatehouse.db", store.Options{})
+//	err = st.Write(ctx, actor, func(tx *store.Tx) error {
+//		user, err = tx.CreateUser(ctx, connection, user)
+//		return err
+//	})
+//
+// Above it are the edges (scim, api, ui), which know no SQL; below it is only
+// package migrations.
+package store
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
+)
+
+// The errors that callers tell apart, with errors.Is.
+var (
+	// ErrNotFound says that there is no such thing in this tenant and connection.
+	ErrNotFound = errors.New("not found")
+	// ErrTaken says that another one of the connection bears the name already.
+	ErrTaken = errors.New("taken")
+	// ErrTooLong says that a name doesn't fit into an index of the databases.
+	ErrTooLong = errors.New("too long")
+	// ErrUnavailable says that the database could not be asked, or that its answer
+	// was lost: a write may or may not have been done. Try again later.
+	ErrUnavailable = errors.New("database unavailable")
+	// ErrLimit says that a limit of Gatehouse forbids the change.
+	ErrLimit = errors.New("limit reached")
+)
+
+// The kinds of identifier; each is a UUIDv7 in its canonical text form (RFC 9562)
+// and is never used again, so that nothing can be inherited from the deleted.
+type (
+	TenantID     string
+	ConnectionID string
+	TokenID      string
+	UserID       string
+	GroupID      string
+	ChangeID     string
+)
+
+func newID() string { return uuid.Must(uuid.NewV7()).String() }
+
+// validID reports whether s can be an identifier at all. PostgreSQL answers
+// anything else with an error instead of an empty result.
+func validID(s string) bool {
+	if len(s) != 36 {
+		return false
+	}
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		switch {
+		case i == 8 || i == 13 || i == 18 || i == 23:
+			if c != '-' {
+				return false
+			}
+		case c < '0' || c > '9' && c < 'a' || c > 'f':
+			return false
+		}
+	}
+	return true
+}
+
+// isText reports whether PostgreSQL takes s for text; SQLite takes anything.
+func isText(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune(s, 0) }
+
+// Instant is a point in time as the databases keep it: milliseconds since 1970,
+// UTC. The zero Instant is "never".
+type Instant struct{ time.Time }
+
+// At is the Instant of t, cut to milliseconds.
+func At(t time.Time) Instant {
+	if t.IsZero() {
+		return Instant{}
+	}
+	return Instant{time.UnixMilli(t.UnixMilli()).UTC()}
+}
+
+// Scan reads the milliseconds of a column.
+func (i *Instant) Scan(v any) error {
+	ms, ok := v.(int64)
+	if !ok {
+		return fmt.Errorf("instant from %T", v)
+	}
+	*i = Instant{}
+	if ms != 0 {
+		i.Time = time.UnixMilli(ms).UTC()
+	}
+	return nil
+}
+
+// Value gives the milliseconds for a column.
+func (i Instant) Value() (driver.Value, error) {
+	if i.IsZero() {
+		return int64(0), nil
+	}
+	return i.UnixMilli(), nil
+}
+
+// Options are the settings of a Store; the zero value works.
+type Options struct {
+	// Connections bounds the connections to PostgreSQL, at least 2; 0 means 20.
+	Connections int
+	// Now is the clock, for tests; nil means time.Now.
+	Now func() time.Time
+}
+
+// Store is one database. It is safe for use by many goroutines.
+type Store struct {
+	reader
+	write *pool
+	// slots bounds the transactions that write at a time: one on SQLite; on
+	// PostgreSQL one connection fewer than there are, since a transaction that
+	// meets a new query needs a second one for a moment, to prepare it.
+	slots  chan struct{}
+	now    func() time.Time
+	tokens tokenCache
+}
+
+// Open connects to the database at url, sqlite://FILE or postgres://…, and
+// refuses a schema that is not the one this program knows (see Migrate).
+func Open(ctx context.Context, url string, opts Options) (*Store, error) {
+	d, err := dialectOf(url)
+	if err != nil {
+		return nil, err
+	}
+	read, write, err := d.open(url, opts)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{reader: reader{pool: read}, write: write, now: opts.Now}
+	s.slots = make(chan struct{}, write.db.Stats().MaxOpenConnections-1)
+	if s.now == nil {
+		s.now = time.Now
+	}
+	if err := checkSchema(ctx, write.db.DB, d); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// Close ends the connections to the database.
+func (s *Store) Close() error {
+	if s.pool == s.write {
+		return s.write.close()
+	}
+	return errors.Join(s.pool.close(), s.write.close())
+}
+
+// Ping reports whether the database answers.
+func (s *Store) Ping(ctx context.Context) error {
+	var one int
+	return s.get(ctx, &one, `SELECT 1`)
+}
+
+// Now is the store's clock.
+func (s *Store) Now() time.Time { return s.now() }
+
+// reader asks questions, on the pool or inside a transaction.
+type reader struct {
+	pool *pool
+	tx   *sqlx.Tx
+}
+
+// get reads one row into dst: a struct by its db tags, or a single value.
+func (r reader) get(ctx context.Context, dst any, query string, args ...any) error {
+	st, release, err := r.prepare(ctx, query)
+	if err != nil {
+		return r.pool.dialect.classify(err)
+	}
+	defer release()
+	err = st.GetContext(ctx, dst, args...)
+	if errors.Is(err, sql.ErrNoRows) {
+		return ErrNotFound
+	}
+	return r.pool.dialect.classify(err)
+}
+
+// list reads all rows into dst, a pointer to a slice.
+func (r reader) list(ctx context.Context, dst any, query string, args ...any) error {
+	st, release, err := r.prepare(ctx, query)
+	if err != nil {
+		return r.pool.dialect.classify(err)
+	}
+	defer release()
+	return r.pool.dialect.classify(st.SelectContext(ctx, dst, args...))
+}
+
+// each calls f for every row; what f scanned is not kept.
+func (r reader) each(ctx context.Context, f func(*sqlx.Rows) error, query string, args ...any) error {
+	st, release, err := r.prepare(ctx, query)
+	if err != nil {
+		return r.pool.dialect.classify(err)
+	}
+	defer release()
+	rows, err := st.QueryxContext(ctx, args...)
+	if err != nil {
+		return r.pool.dialect.classify(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := f(rows); err != nil {
+			return err
+		}
+	}
+	return r.pool.dialect.classify(rows.Err())
+}
+
+// prepare gives the prepared statement of a query with ? placeholders, in the
+// transaction if there is one.
+func (r reader) prepare(ctx context.Context, query string) (*sqlx.Stmt, func(), error) {
+	st, release, err := r.pool.prepare(ctx, query)
+	if err != nil || r.tx == nil {
+		return st, release, err
+	}
+	return r.tx.StmtxContext(ctx, st), release, nil
+}
+
+// DB is the pool that reads go to, for statistics only.
+func (s *Store) DB() *sql.DB { return s.pool.db.DB }
