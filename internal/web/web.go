@@ -1,0 +1,185 @@
+// Package web is what all HTTP edges share: handlers that return errors, a table
+// of routes that says who may use each, one log line a request, and the limits
+// that stand before any handler. It knows nothing of SCIM, pages or the store.
+//
+// Its neighbours are the edges (scim, api, ui) above it and net/http below:
+//
+//	routes := []web.Route{{Method: "GET", Pattern: "/livez", Access: web.Public, Handler: live}}
+//	mux, err := web.Mux(routes)
+//	http.Serve(l, web.Log(logger, mux))
+package web
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// HandlerFunc answers a request, or returns the error that its edge renders.
+type HandlerFunc func(http.ResponseWriter, *http.Request) error
+
+// Access says who may use a route.
+type Access string
+
+// The kinds of access. A route without one does not start.
+const (
+	// Public routes answer anybody.
+	Public Access = "public"
+	// SCIMToken routes want a live token of the connection in their path.
+	SCIMToken Access = "scim-token"
+)
+
+// Route is one line of the table of routes.
+type Route struct {
+	// Method is the HTTP method; "" means every method.
+	Method string `json:"method"`
+	// Pattern is a path in the form of http.ServeMux, without the method.
+	Pattern string       `json:"pattern"`
+	Access  Access       `json:"access"`
+	Handler http.Handler `json:"-"`
+}
+
+// Mux builds the multiplexer of a table of routes.
+func Mux(routes []Route) (*http.ServeMux, error) {
+	mux := http.NewServeMux()
+	for _, r := range routes {
+		if r.Access == "" {
+			return nil, fmt.Errorf("route %s %s says nobody may use it", r.Method, r.Pattern)
+		}
+		pattern := r.Pattern
+		if r.Method != "" {
+			pattern = r.Method + " " + pattern
+		}
+		mux.Handle(pattern, r.Handler)
+	}
+	return mux, nil
+}
+
+// entry is the log line of a request in the making.
+type entry struct {
+	id    string
+	mu    sync.Mutex
+	attrs []slog.Attr
+}
+
+type entryKey struct{}
+
+// RequestID is the id of the request: in its log line, in the X-Request-Id
+// header of the answer, on error pages and in the log of changes.
+func RequestID(ctx context.Context) string {
+	if e, ok := ctx.Value(entryKey{}).(*entry); ok {
+		return e.id
+	}
+	return ""
+}
+
+// Annotate adds to the request's log line. Secrets never go there.
+func Annotate(ctx context.Context, attrs ...slog.Attr) {
+	if e, ok := ctx.Value(entryKey{}).(*entry); ok {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.attrs = append(e.attrs, attrs...)
+	}
+}
+
+// Observe is told of every answer, for metrics: the pattern of the route that
+// answered ("" for none), its method, the status and how long it took.
+type Observe func(pattern, method string, status int, took time.Duration)
+
+// Log gives every request an id, writes one line about it when it is answered,
+// and turns a panic into a 500 instead of a dead connection. Query strings stay
+// out of the line: filters hold personal data.
+func Log(log *slog.Logger, observe Observe, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		start := time.Now()
+		e := &entry{id: requestID(r)}
+		r = r.WithContext(context.WithValue(r.Context(), entryKey{}, e))
+		rec := &recorder{ResponseWriter: w}
+		w.Header().Set("X-Request-Id", e.id)
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+
+		defer func() {
+			p := recover()
+			if p != nil && p != http.ErrAbortHandler {
+				Annotate(r.Context(), slog.String("panic", fmt.Sprint(p)), slog.String("stack", string(debug.Stack())))
+				if rec.status == 0 {
+					http.Error(rec, "internal error, request "+e.id, http.StatusInternalServerError)
+				}
+			}
+			took := time.Since(start)
+			level := slog.LevelInfo
+			if rec.status >= 500 || p != nil {
+				level = slog.LevelError
+			}
+			attrs := []slog.Attr{
+				slog.String("request", e.id),
+				slog.String("method", r.Method),
+				slog.String("path", r.URL.Path),
+				slog.Int("status", rec.status),
+				slog.Int64("bytes", rec.bytes),
+				slog.Float64("ms", float64(took.Microseconds())/1000),
+			}
+			e.mu.Lock()
+			attrs = append(attrs, e.attrs...)
+			e.mu.Unlock()
+			log.LogAttrs(r.Context(), level, "request", attrs...)
+			if observe != nil {
+				observe(r.Pattern, r.Method, rec.status, took)
+			}
+			if p == http.ErrAbortHandler {
+				panic(p) // net/http closes the connection: the client must not take a half answer for a whole one
+			}
+		}()
+		next.ServeHTTP(rec, r)
+		if rec.status == 0 {
+			rec.status = http.StatusOK
+		}
+	})
+}
+
+// requestID takes the caller's id, if it is a plain short one, or makes one.
+func requestID(r *http.Request) string {
+	id := r.Header.Get("X-Request-Id")
+	if len(id) == 0 || len(id) > 64 {
+		return uuid.Must(uuid.NewV7()).String()
+	}
+	for i := range len(id) {
+		c := id[i]
+		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_' || c == '.') {
+			return uuid.Must(uuid.NewV7()).String()
+		}
+	}
+	return id
+}
+
+// recorder remembers what was answered.
+type recorder struct {
+	http.ResponseWriter
+	status int
+	bytes  int64
+}
+
+func (r *recorder) WriteHeader(status int) {
+	if r.status == 0 {
+		r.status = status
+	}
+	r.ResponseWriter.WriteHeader(status)
+}
+
+func (r *recorder) Write(b []byte) (int, error) {
+	if r.status == 0 {
+		r.status = http.StatusOK
+	}
+	n, err := r.ResponseWriter.Write(b)
+	r.bytes += int64(n)
+	return n, err
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }

@@ -1,0 +1,64 @@
+package web
+
+import (
+	"bytes"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestRouteWithoutAccessDoesNotStart(t *testing.T) {
+	t.Parallel()
+	_, err := Mux([]Route{{Method: "GET", Pattern: "/x", Handler: http.NotFoundHandler()}})
+	if err == nil {
+		t.Fatal("a route that says nobody may use it was started")
+	}
+}
+
+func TestOneLineARequest(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		why       string
+		requestID string
+		handler   http.HandlerFunc
+		status    int
+		keepsID   bool
+	}{
+		{why: "an answer without a status is 200", handler: func(http.ResponseWriter, *http.Request) {}, status: 200},
+		{why: "a plain id of the caller is kept", requestID: "abc-1", handler: func(http.ResponseWriter, *http.Request) {}, status: 200, keepsID: true},
+		{why: "an id that could forge log lines is not", requestID: "a b\"c", handler: func(http.ResponseWriter, *http.Request) {}, status: 200},
+		{why: "a panic is a 500, not a dead connection", handler: func(http.ResponseWriter, *http.Request) { panic("boom") }, status: 500},
+	}
+	for _, test := range tests {
+		t.Run(test.why, func(t *testing.T) {
+			var out bytes.Buffer
+			observed := 0
+			h := Log(slog.New(slog.NewJSONHandler(&out, nil)), func(_, _ string, status int, _ time.Duration) { observed = status }, test.handler)
+			r := httptest.NewRequest("GET", "/people?filter=secret%22x%22", nil)
+			r.Header.Set("X-Request-Id", test.requestID)
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, r)
+
+			if w.Code != test.status || observed != test.status {
+				t.Errorf("status %d, observed %d, want %d", w.Code, observed, test.status)
+			}
+			if lines := strings.Count(out.String(), "\n"); lines != 1 {
+				t.Errorf("%d log lines, want 1:\n%s", lines, out.String())
+			}
+			if strings.Contains(out.String(), "secret") {
+				t.Errorf("the query is in the log: %s", out.String())
+			}
+			var line map[string]any
+			if err := json.Unmarshal(out.Bytes(), &line); err != nil {
+				t.Fatal(err)
+			}
+			if got := w.Header().Get("X-Request-Id"); got == "" || got != line["request"] || (got == test.requestID) != test.keepsID {
+				t.Errorf("X-Request-Id %q, log %v, sent %q", got, line["request"], test.requestID)
+			}
+		})
+	}
+}
