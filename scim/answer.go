@@ -1,0 +1,192 @@
+package scim
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	scimerr "github.com/elimity-com/scim/errors"
+
+	"gatehouse/store"
+)
+
+// URNs of messages (RFC 7644 §3.1, §3.4.2, §3.12).
+const (
+	urnListResponse = "urn:ietf:params:scim:api:messages:2.0:ListResponse"
+)
+
+func writeJSON(w http.ResponseWriter, status int, body []byte) {
+	h := w.Header()
+	h.Set("Content-Type", "application/scim+json")
+	h.Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	w.Write(body) // a client that is gone needs no answer
+}
+
+// jsonOf marshals what can always be marshalled, and leaves <, > and & as they
+// are, since values come back as they were sent.
+func jsonOf(v any) []byte {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		panic(err) // only maps, lists and scalars reach this
+	}
+	return bytes.TrimRight(b.Bytes(), "\n")
+}
+
+// encode writes a document for the database: its schemas first, so that an
+// answer is the stored text with id and meta around it.
+func (t *resourceType) encode(doc document) []byte {
+	schemas := []string{t.core.urn}
+	for key := range doc {
+		if isURN(key) {
+			schemas = append(schemas, key)
+		}
+	}
+	slices.Sort(schemas[1:])
+	out := append([]byte(`{"schemas":`), jsonOf(schemas)...)
+	if body := jsonOf(doc); len(body) > 2 {
+		out = append(append(out, ','), body[1:]...)
+	} else {
+		out = append(out, '}')
+	}
+	return out
+}
+
+// decodeStored reads a document that encode wrote.
+func decodeStored(stored []byte) (document, error) {
+	dec := json.NewDecoder(bytes.NewReader(stored))
+	dec.UseNumber()
+	doc := document{}
+	if err := dec.Decode(&doc); err != nil {
+		return nil, err
+	}
+	delete(doc, "schemas")
+	return doc, nil
+}
+
+// resource is a user or group on its way out.
+type resource struct {
+	t        *resourceType
+	id       string
+	doc      []byte // as encode wrote it
+	created  store.Instant
+	modified store.Instant
+	// extra is what Gatehouse adds beside meta: groups of a user. JSON.
+	extraName string
+	extra     []byte
+}
+
+func userResource(u store.User) resource {
+	r := resource{t: userType, id: string(u.ID), doc: u.Doc, created: u.CreatedAt, modified: u.ModifiedAt}
+	if u.Groups != nil {
+		r.extraName, r.extra = "groups", u.Groups
+	}
+	return r
+}
+
+func groupResource(g store.Group) resource {
+	return resource{t: groupType, id: string(g.ID), doc: g.Doc, created: g.CreatedAt, modified: g.ModifiedAt}
+}
+
+func (r resource) location(base string) string { return base + r.t.endpoint + "/" + r.id }
+
+// timeFormat is an xsd:dateTime to the millisecond (RFC 7643 §2.3.5).
+const timeFormat = "2006-01-02T15:04:05.000Z07:00"
+
+// open writes a resource up to where its meta ends, without the closing brace,
+// so that members can follow.
+func (r resource) open(base string, p *projection) ([]byte, error) {
+	if p == nil {
+		out := make([]byte, 0, len(r.doc)+len(r.extra)+300)
+		out = append(out, `{"id":"`...)
+		out = append(out, r.id...)
+		out = append(out, `",`...)
+		out = append(out, r.doc[1:len(r.doc)-1]...)
+		if r.extra != nil {
+			out = append(out, `,"`+r.extraName+`":`...)
+			out = append(out, r.extra...)
+		}
+		out = append(out, `,"meta":{"resourceType":"`...)
+		out = append(out, r.t.name...)
+		out = append(out, `","created":"`...)
+		out = r.created.AppendFormat(out, timeFormat)
+		out = append(out, `","lastModified":"`...)
+		out = r.modified.AppendFormat(out, timeFormat)
+		out = append(out, `","location":`...)
+		out = append(out, jsonOf(r.location(base))...)
+		return append(out, '}'), nil
+	}
+
+	doc, err := decodeStored(r.doc)
+	if err != nil {
+		return nil, err
+	}
+	var stored struct {
+		Schemas []any `json:"schemas"`
+	}
+	if err := json.Unmarshal(r.doc, &stored); err != nil {
+		return nil, err
+	}
+	doc["id"], doc["schemas"] = r.id, stored.Schemas
+	if r.extra != nil {
+		var extra any
+		if err := json.Unmarshal(r.extra, &extra); err != nil {
+			return nil, err
+		}
+		doc[r.extraName] = extra
+	}
+	doc["meta"] = document{
+		"resourceType": r.t.name,
+		"created":      r.created.Format(timeFormat),
+		"lastModified": r.modified.Format(timeFormat),
+		"location":     r.location(base),
+	}
+	body := jsonOf(p.apply(doc))
+	return body[:len(body)-1], nil
+}
+
+// whole writes a resource that has no members.
+func (r resource) whole(base string, p *projection) ([]byte, error) {
+	body, err := r.open(base, p)
+	if err != nil {
+		return nil, err
+	}
+	return append(body, '}'), nil
+}
+
+// isText reports whether both databases can hold s.
+func isText(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune(s, 0) }
+
+// projectionOf reads the parameters attributes and excludedAttributes (RFC 7644
+// §3.9) and others that a handler wants.
+func (t *resourceType) projectionOf(r *http.Request) (*projection, url.Values, error) {
+	query, err := queryOf(r)
+	if err != nil {
+		return nil, nil, err
+	}
+	p, err := t.projection(query.Get("attributes"), query.Get("excludedAttributes"))
+	return p, query, err
+}
+
+// queryOf reads the query string; unlike r.URL.Query it says what it can't read.
+// Parameters that we don't know are ignored: Entra's tenant URL carries flags.
+func queryOf(r *http.Request) (url.Values, error) {
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, invalid(scimerr.ScimTypeInvalidValue, "The query string can't be read (%v): encode its special characters with %%.", err)
+	}
+	for name, values := range query {
+		for _, v := range values {
+			if !isText(v) {
+				return nil, invalid(scimerr.ScimTypeInvalidValue, "The parameter %s holds a NUL or text that is not UTF-8.", shorten(strings.ToValidUTF8(name, "?")))
+			}
+		}
+	}
+	return query, nil
+}

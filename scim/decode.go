@@ -1,0 +1,177 @@
+package scim
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	scimerr "github.com/elimity-com/scim/errors"
+
+	"gatehouse/store"
+)
+
+// maxDepth is how deep objects and arrays may nest in a body.
+const maxDepth = 32
+
+// decode reads one JSON value. It is stricter than encoding/json where a lax
+// reader could be made to see another document than the sender's, or the
+// database would refuse what was read: member names may not repeat, not even in
+// another case; text is valid UTF-8 without NUL; numbers fit a float64 but are
+// kept as json.Number, digit for digit. Errors are invalidSyntax and say where.
+func decode(data []byte) (any, error) {
+	if !utf8.Valid(data) {
+		return nil, invalid(scimerr.ScimTypeInvalidSyntax, "The body is not valid UTF-8: send JSON encoded as UTF-8.")
+	}
+	d := &decoder{data: data, tokens: json.NewDecoder(bytes.NewReader(data))}
+	d.tokens.UseNumber()
+	value, err := d.value()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := d.tokens.Token(); err != io.EOF {
+		return nil, d.fail("there is more after the end of the JSON value")
+	}
+	return value, nil
+}
+
+// decoder reads a value token by token and remembers where it is.
+type decoder struct {
+	data   []byte
+	tokens *json.Decoder
+	at     []step
+}
+
+// step is one level of nesting: a member's name, or an index when name is "".
+type step struct {
+	name  string
+	index int
+}
+
+func (d *decoder) value() (any, error) {
+	token, err := d.tokens.Token()
+	if err != nil {
+		return nil, d.syntax(err)
+	}
+	switch v := token.(type) {
+	case json.Delim:
+		if len(d.at) == maxDepth {
+			return nil, d.fail("objects and arrays are nested more than %d deep", maxDepth)
+		}
+		if v == '{' {
+			return d.object()
+		}
+		return d.array()
+	case string:
+		return v, d.text(v)
+	case json.Number:
+		return v, d.number(v)
+	}
+	return token, nil // true, false or null
+}
+
+func (d *decoder) object() (any, error) {
+	object := map[string]any{}
+	seen := map[string]bool{}
+	for d.tokens.More() {
+		token, err := d.tokens.Token()
+		if err != nil {
+			return nil, d.syntax(err)
+		}
+		name := token.(string) // Token returns an error for any other key
+		if err := d.text(name); err != nil {
+			return nil, err
+		}
+		if seen[store.Fold(name)] {
+			return nil, d.fail("%q is there twice in one object, perhaps in another case: send it once", shorten(name))
+		}
+		seen[store.Fold(name)] = true
+		d.at = append(d.at, step{name: name})
+		if object[name], err = d.value(); err != nil {
+			return nil, err
+		}
+		d.at = d.at[:len(d.at)-1]
+	}
+	return object, d.close()
+}
+
+func (d *decoder) array() (any, error) {
+	array := []any{}
+	for d.tokens.More() {
+		d.at = append(d.at, step{index: len(array)})
+		value, err := d.value()
+		if err != nil {
+			return nil, err
+		}
+		array = append(array, value)
+		d.at = d.at[:len(d.at)-1]
+	}
+	return array, d.close()
+}
+
+// close reads the bracket that ends an object or array.
+func (d *decoder) close() error {
+	if _, err := d.tokens.Token(); err != nil {
+		return d.syntax(err)
+	}
+	return nil
+}
+
+// text refuses NUL, which PostgreSQL cannot store.
+func (d *decoder) text(s string) error {
+	if strings.IndexByte(s, 0) >= 0 {
+		return d.fail("text holds the character U+0000, which cannot be stored")
+	}
+	return nil
+}
+
+// number refuses what the databases' numbers cannot hold: 1e999999, 1e-999999.
+func (d *decoder) number(n json.Number) error {
+	f, err := strconv.ParseFloat(string(n), 64)
+	mantissa, _, _ := strings.Cut(strings.ToLower(string(n)), "e")
+	if err != nil || f == 0 && strings.ContainsAny(mantissa, "123456789") {
+		return d.fail("the number %s is too large or too small", shorten(string(n)))
+	}
+	return nil
+}
+
+func (d *decoder) syntax(err error) error {
+	if err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF) {
+		if len(bytes.TrimSpace(d.data)) == 0 {
+			return invalid(scimerr.ScimTypeInvalidSyntax, "The body is empty: send a JSON object.")
+		}
+		return d.fail("the JSON ends too early")
+	}
+	return d.fail("%s", strings.TrimPrefix(err.Error(), "json: "))
+}
+
+// fail is an error that says where in the body it was found.
+func (d *decoder) fail(format string, args ...any) error {
+	offset := min(int(d.tokens.InputOffset()), len(d.data))
+	line := 1 + bytes.Count(d.data[:offset], []byte("\n"))
+	return invalid(scimerr.ScimTypeInvalidSyntax, "The body cannot be read at line %d, byte %d%s: %s.",
+		line, offset, d.where(), fmt.Sprintf(format, args...))
+}
+
+// where writes the way to the current value: " (in emails[0].value)".
+func (d *decoder) where() string {
+	if len(d.at) == 0 {
+		return ""
+	}
+	var b strings.Builder
+	for _, s := range d.at {
+		switch {
+		case s.name == "":
+			fmt.Fprintf(&b, "[%d]", s.index)
+		case b.Len() == 0:
+			b.WriteString(shorten(s.name))
+		default:
+			b.WriteString("." + shorten(s.name))
+		}
+	}
+	return " (in " + b.String() + ")"
+}

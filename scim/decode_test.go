@@ -1,0 +1,100 @@
+package scim
+
+import (
+	"encoding/json"
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+
+	scimerr "github.com/elimity-com/scim/errors"
+)
+
+// scimType is the keyword of an error: "" for none, "?" if it is no SCIM error.
+func scimType(err error) scimerr.ScimType {
+	var e scimerr.ScimError
+	switch {
+	case err == nil:
+		return ""
+	case !errors.As(err, &e) || e.Status != 400 || e.Detail == "":
+		return "?"
+	}
+	return e.ScimType
+}
+
+// mustDecode reads a document of a test.
+func mustDecode(t testing.TB, text string) document {
+	t.Helper()
+	value, err := decode([]byte(text))
+	if err != nil {
+		t.Fatalf("decode(%s): %v", text, err)
+	}
+	object, ok := value.(document)
+	if !ok {
+		t.Fatalf("decode(%s): got %T, want an object", text, value)
+	}
+	return object
+}
+
+func TestDecodeKeepsDigitsAndText(t *testing.T) {
+	t.Parallel()
+	got, err := decode([]byte(` {"n":12345678901234567890.10,"s":"ÄK\u00e9","l":[true,null,{}],"e":{}} `))
+	want := document{"n": json.Number("12345678901234567890.10"), "s": "ÄKé", "l": []any{true, nil, document{}}, "e": document{}}
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %#v, %v, want %#v", got, err, want)
+	}
+}
+
+func TestDecodeRefuses(t *testing.T) {
+	t.Parallel()
+	nested := func(n int) string { return strings.Repeat("[", n) + strings.Repeat("]", n) }
+	if _, err := decode([]byte(nested(maxDepth))); err != nil {
+		t.Errorf("%d levels: got %v, want none", maxDepth, err)
+	}
+	for _, c := range []struct{ why, text, says string }{
+		{"nothing was sent", "  ", "empty"},
+		{"the end is missing", `{"a":`, "too early"},
+		{"the last comma is too many", `{"a":1,}`, "line 1"},
+		{"only one value is read", `{"a":1} {"a":2}`, "after the end"},
+		{"the last of two would win", `{"active":true,"active":false}`, "twice"},
+		{"names are equal in any case", `{"active":true,"Active":false}`, "twice"},
+		{"K is the KELVIN SIGN, which folds to k", "{\"nick\":1,\"nic\u212a\":2}", "twice"},
+		{"twins count at every depth", `{"a":[{"b":1,"B":2}]}`, "in a[0]"},
+		{"PostgreSQL cannot store NUL", `{"a":"x\u0000"}`, "U+0000"},
+		{"nor in a name", `{"a\u0000":1}`, "U+0000"},
+		{"Latin-1 is not UTF-8", "{\"a\":\"\xe9\"}", "UTF-8"},
+		{"a number beyond float64", `{"a":1e999999}`, "too large"},
+		{"a number that would be zero", `{"a":1e-999999}`, "too small"},
+		{"deeper than the limit", nested(maxDepth + 1), "nested"},
+		{"deep enough to overflow a stack", strings.Repeat(`{"a":`, 100_000), "nested"},
+		{"the line is counted", "{\n\"a\":1,\n\"b\":x}", "line 3"},
+	} {
+		_, err := decode([]byte(c.text))
+		if scimType(err) != scimerr.ScimTypeInvalidSyntax || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: decode(%.60q): got %v, want invalidSyntax with %q", c.why, c.text, err, c.says)
+		}
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	for _, s := range []string{`{}`, `[1,"a",null]`, `{"a":{"A":1,"b":[{}]}}`, `{"a":1,"A":2}`, `1e999`, `"\ud800"`, `{"":1}`, "\xff"} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		got, err := decode(data)
+		if err != nil {
+			if scimType(err) != scimerr.ScimTypeInvalidSyntax {
+				t.Errorf("got %v, want invalidSyntax", err)
+			}
+			return
+		}
+		text, err := json.Marshal(got)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := decode(text)
+		if err != nil || !json.Valid(data) || !reflect.DeepEqual(again, got) {
+			t.Errorf("got %#v again, %v, want %#v", again, err, got)
+		}
+	})
+}

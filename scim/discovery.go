@@ -1,0 +1,159 @@
+package scim
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+
+	"gatehouse/access"
+)
+
+// What clients can find out about the endpoint (RFC 7644 §4). It is the same for
+// every connection but for the addresses in it.
+
+const (
+	urnSchema                = "urn:ietf:params:scim:schemas:core:2.0:Schema"
+	urnResourceType          = "urn:ietf:params:scim:schemas:core:2.0:ResourceType"
+	urnServiceProviderConfig = "urn:ietf:params:scim:schemas:core:2.0:ServiceProviderConfig"
+	// urnRole is the schema that Okta's entitlements read roles by.
+	urnRole = "urn:okta:scim:schemas:core:1.0:Role"
+)
+
+func (s *Server) getServiceProviderConfig(w http.ResponseWriter, r *http.Request, c caller) error {
+	unsupported := document{"supported": false}
+	writeJSON(w, http.StatusOK, jsonOf(document{
+		"schemas":        []string{urnServiceProviderConfig},
+		"patch":          document{"supported": true},
+		"bulk":           document{"supported": false, "maxOperations": 0, "maxPayloadSize": 0},
+		"filter":         document{"supported": true, "maxResults": maxPage},
+		"changePassword": unsupported,
+		"sort":           unsupported,
+		"etag":           unsupported,
+		"pagination": document{
+			"cursor": true, "index": true, "defaultPaginationMethod": "index",
+			"defaultPageSize": defaultPage, "maxPageSize": maxPage, "cursorTimeout": int(cursorLife.Seconds()),
+		},
+		"authenticationSchemes": []document{{
+			"type": "oauthbearertoken", "name": "OAuth Bearer Token",
+			"description": "A token of this connection, made by 'gatehouse token add'.",
+			"specUri":     "https://www.rfc-editor.org/info/rfc6750", "primary": true,
+		}},
+		"meta": document{"resourceType": "ServiceProviderConfig", "location": c.base + "/ServiceProviderConfig"},
+	}))
+	return nil
+}
+
+func resourceTypes(base string) []document {
+	var types []document
+	for _, t := range []*resourceType{userType, groupType} {
+		extensions := []document{}
+		for _, e := range t.extensions {
+			extensions = append(extensions, document{"schema": e.urn, "required": false})
+		}
+		types = append(types, document{
+			"schemas": []string{urnResourceType}, "id": t.name, "name": t.name, "description": t.description,
+			"endpoint": t.endpoint, "schema": t.core.urn, "schemaExtensions": extensions,
+			"meta": document{"resourceType": "ResourceType", "location": base + "/ResourceTypes/" + t.name},
+		})
+	}
+	return append(types, document{
+		"schemas": []string{urnResourceType}, "id": "Role", "name": "Role", "description": "Roles of the console",
+		"endpoint": "/Roles", "schema": urnRole, "schemaExtensions": []document{},
+		"meta": document{"resourceType": "ResourceType", "location": base + "/ResourceTypes/Role"},
+	})
+}
+
+func schemas(base string) []document {
+	var all []document
+	for _, t := range []*resourceType{userType, groupType} {
+		all = append(all, t.schemas()...)
+	}
+	all = append(all, roleSchema())
+	for _, schema := range all {
+		schema["meta"] = document{"resourceType": "Schema", "location": base + "/Schemas/" + text(schema, "id")}
+	}
+	return all
+}
+
+func roleSchema() document {
+	attribute := func(name, description string) document {
+		return document{
+			"name": name, "type": "string", "multiValued": false, "description": description, "required": false,
+			"caseExact": true, "mutability": "readOnly", "returned": "default", "uniqueness": "none",
+		}
+	}
+	return document{
+		"schemas": []string{urnSchema}, "id": urnRole, "name": "Role", "description": "A role that a user can have",
+		"attributes": []document{attribute("displayName", "The role's name for people")},
+	}
+}
+
+func roles(base string) []document {
+	var all []document
+	for _, role := range access.ConsoleRoles {
+		all = append(all, document{
+			"schemas": []string{urnRole}, "id": role.Name, "displayName": role.Title,
+			"meta": document{"resourceType": "Role", "location": base + "/Roles/" + role.Name},
+		})
+	}
+	return all
+}
+
+func (s *Server) listSchemas(w http.ResponseWriter, r *http.Request, c caller) error {
+	return sendFixed(w, r, schemas(c.base))
+}
+
+func (s *Server) getSchema(w http.ResponseWriter, r *http.Request, c caller) error {
+	return sendOne(w, r, "Schema", schemas(c.base))
+}
+
+func (s *Server) listResourceTypes(w http.ResponseWriter, r *http.Request, c caller) error {
+	return sendFixed(w, r, resourceTypes(c.base))
+}
+
+func (s *Server) getResourceType(w http.ResponseWriter, r *http.Request, c caller) error {
+	return sendOne(w, r, "ResourceType", resourceTypes(c.base))
+}
+
+func (s *Server) listRoles(w http.ResponseWriter, r *http.Request, c caller) error {
+	return sendFixed(w, r, roles(c.base))
+}
+
+func (s *Server) getRole(w http.ResponseWriter, r *http.Request, c caller) error {
+	return sendOne(w, r, "Role", roles(c.base))
+}
+
+// sendFixed answers with a page of a list that the program holds.
+func sendFixed(w http.ResponseWriter, r *http.Request, all []document) error {
+	query, err := queryOf(r)
+	if err != nil {
+		return err
+	}
+	start, err := number(query, "startIndex", 1, false)
+	if err != nil {
+		return err
+	}
+	count, err := number(query, "count", maxPage, false)
+	if err != nil {
+		return err
+	}
+	start = max(start, 1)
+	page := all[min(start-1, len(all)):]
+	page = page[:min(max(count, 0), len(page))]
+	writeJSON(w, http.StatusOK, jsonOf(document{
+		"schemas": []string{urnListResponse}, "totalResults": len(all),
+		"startIndex": start, "itemsPerPage": len(page), "Resources": append([]document{}, page...),
+	}))
+	return nil
+}
+
+func sendOne(w http.ResponseWriter, r *http.Request, kind string, all []document) error {
+	id := r.PathValue("id")
+	for _, one := range all {
+		if strings.EqualFold(fmt.Sprint(one["id"]), id) {
+			writeJSON(w, http.StatusOK, jsonOf(one))
+			return nil
+		}
+	}
+	return notFound(kind, id)
+}

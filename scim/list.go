@@ -1,0 +1,237 @@
+package scim
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	scimerr "github.com/elimity-com/scim/errors"
+
+	"gatehouse/store"
+)
+
+// Page sizes of lists; a larger count is answered with maxPage (RFC 7644
+// §3.4.2.4).
+const (
+	defaultPage = 100
+	maxPage     = 1000
+)
+
+// cursorLife is how long a cursor may lie idle (RFC 9865 §2.3).
+const cursorLife = time.Hour
+
+// The errors of paging by cursor (RFC 9865 §2.2).
+const (
+	scimTypeInvalidCursor scimerr.ScimType = "invalidCursor"
+	scimTypeExpiredCursor scimerr.ScimType = "expiredCursor"
+	scimTypeInvalidCount  scimerr.ScimType = "invalidCount"
+)
+
+// listQuery is what a list request asks for (RFC 7644 §3.4.2, RFC 9865).
+type listQuery struct {
+	store.Query
+	startIndex int
+	byCursor   bool
+	binding    cursorBinding
+}
+
+func (s *Server) listQuery(t *resourceType, c caller, query url.Values) (listQuery, error) {
+	q := listQuery{startIndex: 1, byCursor: query.Has("cursor")}
+	count, err := number(query, "count", defaultPage, q.byCursor)
+	if err != nil {
+		return q, err
+	}
+	q.Limit = min(max(count, 0), maxPage)
+	q.Count = true
+	if f := query.Get("filter"); f != "" {
+		if q.Filter, err = t.parseFilter(f); err != nil {
+			return q, err
+		}
+	}
+	q.binding = cursorBinding{Connection: c.conn.ID, Type: t.name, Filter: query.Get("filter")}
+	if q.byCursor {
+		if cursor := query.Get("cursor"); cursor != "" {
+			q.After, err = s.openCursor(cursor, q.binding)
+		}
+		return q, err
+	}
+	if q.startIndex, err = number(query, "startIndex", 1, false); err != nil {
+		return q, err
+	}
+	q.startIndex = max(q.startIndex, 1)
+	q.Offset = q.startIndex - 1
+	return q, nil
+}
+
+// number reads an integer parameter.
+func number(query url.Values, name string, missing int, byCursor bool) (int, error) {
+	v := query.Get(name)
+	if v == "" {
+		return missing, nil
+	}
+	n, err := strconv.ParseInt(v, 10, 32)
+	if err != nil {
+		kind := scimerr.ScimTypeInvalidValue
+		if byCursor {
+			kind = scimTypeInvalidCount
+		}
+		return 0, invalid(kind, "%s is %s: send a whole number.", name, shorten(v))
+	}
+	return int(n), nil
+}
+
+func (s *Server) listUsers(w http.ResponseWriter, r *http.Request, c caller) error {
+	p, query, err := userType.projectionOf(r)
+	if err != nil {
+		return err
+	}
+	q, err := s.listQuery(userType, c, query)
+	if err != nil {
+		return err
+	}
+	users, total, err := s.store.Users(r.Context(), c.conn, q.Query)
+	if err != nil {
+		return err
+	}
+	if p.includes("groups") {
+		if err := s.fillGroups(r, c, users); err != nil {
+			return err
+		}
+	}
+	last := ""
+	if len(users) > 0 {
+		last = string(users[len(users)-1].ID)
+	}
+	out := newStream(w, http.StatusOK)
+	s.openList(out, q, total, len(users), last)
+	for i, u := range users {
+		if i > 0 {
+			out.text(",")
+		}
+		body, err := userResource(u).whole(c.base, p)
+		if err != nil {
+			return out.fail(err)
+		}
+		out.write(body)
+	}
+	out.text("]}")
+	return out.close()
+}
+
+// fillGroups reads the groups of all users of a page at once.
+func (s *Server) fillGroups(r *http.Request, c caller, users []store.User) error {
+	ids := make([]store.UserID, len(users))
+	for i, u := range users {
+		ids[i] = u.ID
+	}
+	memberships, err := s.store.Memberships(r.Context(), c.conn.Tenant, ids)
+	if err != nil {
+		return err
+	}
+	groups := map[store.UserID][]document{}
+	for _, m := range memberships {
+		groups[m.UserID] = append(groups[m.UserID], document{"value": m.GroupID, "display": m.DisplayName, "type": "direct"})
+	}
+	for i, u := range users {
+		users[i].Groups = []byte("[]")
+		if g := groups[u.ID]; g != nil {
+			users[i].Groups = jsonOf(g)
+		}
+	}
+	return nil
+}
+
+func (s *Server) listGroups(w http.ResponseWriter, r *http.Request, c caller) error {
+	p, query, err := groupType.projectionOf(r)
+	if err != nil {
+		return err
+	}
+	q, err := s.listQuery(groupType, c, query)
+	if err != nil {
+		return err
+	}
+	groups, total, err := s.store.Groups(r.Context(), c.conn, q.Query)
+	if err != nil {
+		return err
+	}
+	last := ""
+	if len(groups) > 0 {
+		last = string(groups[len(groups)-1].ID)
+	}
+	out := newStream(w, http.StatusOK)
+	s.openList(out, q, total, len(groups), last)
+	if err := s.writeGroups(r, out, c, groups, p); err != nil {
+		return out.fail(err)
+	}
+	out.text("]}")
+	return out.close()
+}
+
+// openList writes a ListResponse up to its resources.
+func (s *Server) openList(out *stream, q listQuery, total, got int, last string) {
+	out.text(fmt.Sprintf(`{"schemas":["%s"],"totalResults":%d,"itemsPerPage":%d,`, urnListResponse, total, got))
+	switch {
+	case !q.byCursor:
+		out.text(fmt.Sprintf(`"startIndex":%d,`, q.startIndex))
+	case got == q.Limit && got > 0:
+		out.text(`"nextCursor":"` + s.sealCursor(last, q.binding) + `",`)
+	}
+	out.text(`"Resources":[`)
+}
+
+// cursorBinding is what a cursor is good for: the same list of the same
+// connection.
+type cursorBinding struct {
+	Connection store.ConnectionID `json:"c"`
+	Type       string             `json:"t"`
+	Filter     string             `json:"f"`
+}
+
+// sealedCursor is a cursor before it is signed.
+type sealedCursor struct {
+	After   string `json:"a"`
+	Expires int64  `json:"e"` // Unix seconds
+}
+
+const cursorMAC = 16 // bytes
+
+// sealCursor makes a cursor that goes on behind the resource of that id.
+func (s *Server) sealCursor(after string, b cursorBinding) string {
+	payload := jsonOf(sealedCursor{After: after, Expires: s.store.Now().Add(cursorLife).Unix()})
+	return base64.RawURLEncoding.EncodeToString(append(s.signCursor(payload, b), payload...))
+}
+
+func (s *Server) signCursor(payload []byte, b cursorBinding) []byte {
+	mac := hmac.New(sha256.New, s.cursorKey)
+	mac.Write(payload)
+	mac.Write(jsonOf(b))
+	return mac.Sum(nil)[:cursorMAC]
+}
+
+// openCursor gives the id that a cursor stands behind. Forged, foreign and
+// mangled cursors can't be told apart.
+func (s *Server) openCursor(cursor string, b cursorBinding) (after string, err error) {
+	bad := invalid(scimTypeInvalidCursor, "The cursor is not one of this list: start again with an empty cursor, and keep the filter as it is between pages.")
+	data, err := base64.RawURLEncoding.DecodeString(cursor)
+	if err != nil || len(data) < cursorMAC {
+		return "", bad
+	}
+	payload := data[cursorMAC:]
+	if !hmac.Equal(data[:cursorMAC], s.signCursor(payload, b)) {
+		return "", bad
+	}
+	var c sealedCursor
+	if err := json.Unmarshal(payload, &c); err != nil {
+		return "", bad
+	}
+	if s.store.Now().Unix() > c.Expires {
+		return "", invalid(scimTypeExpiredCursor, "The cursor is more than %v old: start again with an empty cursor.", cursorLife)
+	}
+	return c.After, nil
+}

@@ -1,0 +1,374 @@
+// Package scim is the SCIM 2.0 edge (RFC 7643, RFC 7644): identity providers
+// write people and groups through it. It understands the dialects of real
+// clients, turns what they ask into changes of the directory, and answers with
+// the truth of it. It knows nothing of grants; below it is only package store.
+//
+//	s, err := scim.New(ctx, st, scim.Options{})
+//	mux, err := web.Mux(s.Routes())
+//
+// Read the files in the order of a request: server.go (routes, who may enter),
+// decode.go (a bounded body), normalize.go and patch.go (dialects into
+// documents and deltas), users.go and groups.go (the resources), list.go and
+// filter.go (queries), answer.go and project.go (what goes back).
+package scim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"mime"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	scimerr "github.com/elimity-com/scim/errors"
+	"golang.org/x/time/rate"
+
+	"gatehouse/internal/web"
+	"gatehouse/store"
+)
+
+// Options are the settings of a Server; the zero value works.
+type Options struct {
+	// URL is the public address, https://gatehouse.example, in front of every
+	// location; "" takes the address that the client called.
+	URL string
+	// MaxBody bounds a request's body in bytes; 0 means DefaultMaxBody.
+	MaxBody int64
+	// Rate bounds the requests a second of each connection; 0 means no bound.
+	Rate float64
+	// Log is told what has no request to be told in; nil means slog.Default().
+	Log *slog.Logger
+}
+
+// DefaultMaxBody holds a group of 200,000 members as Okta pushes it.
+const DefaultMaxBody = 32 << 20
+
+// Server answers SCIM requests.
+type Server struct {
+	store     *store.Store
+	opts      Options
+	cursorKey []byte
+	used      usage
+	limits    limiters
+}
+
+// New makes the SCIM edge of a directory.
+func New(ctx context.Context, st *store.Store, opts Options) (*Server, error) {
+	if opts.MaxBody == 0 {
+		opts.MaxBody = DefaultMaxBody
+	}
+	if opts.Log == nil {
+		opts.Log = slog.Default()
+	}
+	key, err := st.Secret(ctx, "scim-cursor")
+	if err != nil {
+		return nil, err
+	}
+	return &Server{store: st, opts: opts, cursorKey: key}, nil
+}
+
+// caller is the identity provider behind a request.
+type caller struct {
+	token store.Token
+	conn  store.ConnectionRef
+	// base is the address of the connection's endpoint, without a slash at its end.
+	base string
+}
+
+func (c caller) actor(ctx context.Context) store.Actor {
+	return store.Actor{
+		Tenant:    c.conn.Tenant,
+		Kind:      store.ActorSCIM,
+		ID:        string(c.token.ID),
+		RequestID: web.RequestID(ctx),
+	}
+}
+
+// handler answers a request whose caller is known.
+type handler func(http.ResponseWriter, *http.Request, caller) error
+
+// endpoint is one row of the table of routes.
+type endpoint struct {
+	method, path string
+	handle       handler
+}
+
+const prefix = "/scim/{connection}/v2"
+
+func (s *Server) endpoints() []endpoint {
+	return []endpoint{
+		{"GET", "/Users", s.listUsers},
+		{"POST", "/Users", s.createUser},
+		{"GET", "/Users/{id}", s.getUser},
+		{"PUT", "/Users/{id}", s.replaceUser},
+		{"PATCH", "/Users/{id}", s.patchUser},
+		{"DELETE", "/Users/{id}", s.deleteUser},
+		{"GET", "/Groups", s.listGroups},
+		{"POST", "/Groups", s.createGroup},
+		{"GET", "/Groups/{id}", s.getGroup},
+		{"PUT", "/Groups/{id}", s.replaceGroup},
+		{"PATCH", "/Groups/{id}", s.patchGroup},
+		{"DELETE", "/Groups/{id}", s.deleteGroup},
+		{"GET", "/Roles", s.listRoles},
+		{"GET", "/Roles/{id}", s.getRole},
+		{"GET", "/Schemas", s.listSchemas},
+		{"GET", "/Schemas/{id}", s.getSchema},
+		{"GET", "/ResourceTypes", s.listResourceTypes},
+		{"GET", "/ResourceTypes/{id}", s.getResourceType},
+		{"GET", "/ServiceProviderConfig", s.getServiceProviderConfig},
+	}
+}
+
+// Routes is the table of routes. Everything below /scim/ is answered here, also
+// what does not exist: in SCIM's form, and only to those who may ask.
+func (s *Server) Routes() []web.Route {
+	var routes []web.Route
+	methods := map[string][]string{}
+	for _, e := range s.endpoints() {
+		routes = append(routes, web.Route{Method: e.method, Pattern: prefix + e.path, Access: web.SCIMToken, Handler: s.guard(e.handle)})
+		if !strings.HasSuffix(e.path, "{id}") {
+			routes = append(routes, web.Route{Method: e.method, Pattern: prefix + e.path + "/{$}", Access: web.SCIMToken, Handler: s.guard(e.handle)})
+		}
+		methods[e.path] = append(methods[e.path], e.method)
+	}
+	for path, allowed := range methods {
+		slices.Sort(allowed)
+		refuse := s.guard(func(w http.ResponseWriter, r *http.Request, _ caller) error {
+			w.Header().Set("Allow", strings.Join(allowed, ", "))
+			return scimerr.ScimError{Status: http.StatusMethodNotAllowed, Detail: r.Method + " is not possible here, only " + strings.Join(allowed, ", ") + "."}
+		})
+		routes = append(routes, web.Route{Pattern: prefix + path, Access: web.SCIMToken, Handler: refuse})
+	}
+	for _, path := range []string{"/Bulk", "/Me", "/.search", "/Users/.search", "/Groups/.search"} {
+		routes = append(routes, web.Route{Method: "POST", Pattern: prefix + path, Access: web.SCIMToken, Handler: s.guard(func(http.ResponseWriter, *http.Request, caller) error {
+			return scimerr.ScimError{Status: http.StatusNotImplemented, Detail: "Gatehouse does not offer " + path + ": see /ServiceProviderConfig."}
+		})})
+	}
+	routes = append(routes, web.Route{Pattern: "/scim/", Access: web.SCIMToken, Handler: s.guard(func(w http.ResponseWriter, r *http.Request, _ caller) error {
+		return scimerr.ScimError{Status: http.StatusNotFound, Detail: "There is no such endpoint. The address is /scim/{connection}/v2 followed by /Users or /Groups."}
+	})})
+	slices.SortFunc(routes, func(a, b web.Route) int { return strings.Compare(a.Pattern+" "+a.Method, b.Pattern+" "+b.Method) })
+	return routes
+}
+
+// guard lets in the holders of a live token of the connection in the path,
+// before anything of the body is read, and renders errors as SCIM wants them.
+func (s *Server) guard(h handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c, err := s.enter(r)
+		if err == nil {
+			err = h(w, r, c)
+		}
+		if err != nil {
+			s.fail(w, r, err)
+		}
+	})
+}
+
+// enter finds out who calls. Whatever is wrong, the answer is the same 401, so
+// that nothing can be learnt from it.
+func (s *Server) enter(r *http.Request) (caller, error) {
+	refused := scimerr.ScimError{Status: http.StatusUnauthorized, Detail: "The bearer token is missing, wrong, expired or revoked, or belongs to another connection: compare the SCIM URL and the token with those that 'gatehouse connection add' or 'gatehouse token add' printed."}
+	headers := r.Header.Values("Authorization")
+	if len(headers) != 1 {
+		return caller{}, refused
+	}
+	scheme, secret, _ := strings.Cut(headers[0], " ")
+	if !strings.EqualFold(scheme, "Bearer") || len(secret) > 512 {
+		return caller{}, refused
+	}
+	token, err := s.store.Authenticate(r.Context(), strings.TrimSpace(secret))
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return caller{}, refused
+	case err != nil:
+		return caller{}, err
+	case string(token.ConnectionID) != connectionIn(r):
+		return caller{}, refused
+	}
+	web.Annotate(r.Context(), slog.String("connection", string(token.ConnectionID)), slog.String("token", "…"+token.Hint))
+	s.used.note(token, s.store.Now())
+	if wait, ok := s.limits.allow(token.ConnectionID, s.opts.Rate); !ok {
+		return caller{}, tooMany{wait}
+	}
+	return caller{token: token, conn: token.Ref(), base: s.base(r) + "/scim/" + string(token.ConnectionID) + "/v2"}, nil
+}
+
+// connectionIn is the connection that the path names, also where no route does.
+func connectionIn(r *http.Request) string {
+	if id := r.PathValue("connection"); id != "" {
+		return id
+	}
+	id, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/scim/"), "/")
+	return id
+}
+
+func (s *Server) base(r *http.Request) string {
+	switch {
+	case s.opts.URL != "":
+		return strings.TrimSuffix(s.opts.URL, "/")
+	case r.TLS != nil:
+		return "https://" + r.Host
+	}
+	return "http://" + r.Host
+}
+
+// tooMany is the error of a connection that calls too often.
+type tooMany struct{ wait time.Duration }
+
+func (e tooMany) Error() string { return "too many requests" }
+
+// fail renders an error as a SCIM error (RFC 7644 §3.12). Details of errors that
+// are not ours stay in the log.
+func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
+	var e scimerr.ScimError
+	var busy tooMany
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &e):
+	case errors.As(err, &busy):
+		e = scimerr.ScimError{Status: http.StatusTooManyRequests, Detail: fmt.Sprintf("More than %v requests a second: slow down.", s.opts.Rate)}
+		w.Header().Set("Retry-After", fmt.Sprint(int(busy.wait/time.Second)+1))
+	case errors.As(err, &large):
+		e = scimerr.ScimError{Status: http.StatusRequestEntityTooLarge, Detail: fmt.Sprintf("The body is larger than %d bytes: send fewer members at a time, or raise the setting max-body.", large.Limit)}
+	case errors.Is(err, store.ErrTooLong):
+		e = scimerr.ScimError{Status: http.StatusBadRequest, ScimType: scimerr.ScimTypeInvalidValue, Detail: "A name is too long: " + err.Error() + "."}
+	case errors.Is(err, store.ErrUnavailable):
+		e = scimerr.ScimError{Status: http.StatusServiceUnavailable, Detail: "The database can't be reached just now. Nothing is lost: try again."}
+		w.Header().Set("Retry-After", "5")
+	default:
+		e = scimerr.ScimError{Status: http.StatusInternalServerError, Detail: "Something went wrong in Gatehouse. Its log has the cause under request " + web.RequestID(r.Context()) + "."}
+	}
+	web.Annotate(r.Context(), slog.String("error", err.Error()))
+	if e.Status == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", `Bearer realm="gatehouse"`)
+	}
+	body, _ := e.MarshalJSON() // three strings
+	writeJSON(w, e.Status, body)
+}
+
+// readBody reads the JSON object of a request, after its headers have been found
+// in order.
+func (s *Server) readBody(w http.ResponseWriter, r *http.Request) (map[string]any, error) {
+	if ct := r.Header.Get("Content-Type"); ct != "" {
+		media, params, err := mime.ParseMediaType(ct)
+		charset := strings.ToLower(params["charset"])
+		if err != nil || media != "application/scim+json" && media != "application/json" || charset != "" && charset != "utf-8" {
+			return nil, scimerr.ScimError{Status: http.StatusUnsupportedMediaType, Detail: "The Content-Type is " + shorten(ct) + ": send application/scim+json."}
+		}
+	}
+	if enc := r.Header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
+		return nil, scimerr.ScimError{Status: http.StatusUnsupportedMediaType, Detail: "The Content-Encoding is " + shorten(enc) + ": send the body as it is."}
+	}
+	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.opts.MaxBody))
+	if err != nil {
+		var large *http.MaxBytesError
+		if errors.As(err, &large) {
+			return nil, err
+		}
+		return nil, invalid(scimerr.ScimTypeInvalidSyntax, "The body could not be read to its end: %v.", err)
+	}
+	value, err := decode(data)
+	if err != nil {
+		return nil, err
+	}
+	body, ok := value.(map[string]any)
+	if !ok {
+		return nil, invalid(scimerr.ScimTypeInvalidSyntax, "The body is not a JSON object.")
+	}
+	return body, nil
+}
+
+// noteIgnored puts attributes that were left out into the request's log line.
+func noteIgnored(ctx context.Context, ignored []string) {
+	if len(ignored) > 0 {
+		web.Annotate(ctx, slog.Any("ignored", ignored))
+	}
+}
+
+// usage remembers when tokens were used, until Run writes it down.
+type usage struct {
+	mu   sync.Mutex
+	last map[store.TokenID]store.Token
+}
+
+func (u *usage) note(t store.Token, now time.Time) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.last == nil {
+		u.last = map[store.TokenID]store.Token{}
+	}
+	t.LastUsedAt = store.At(now)
+	u.last[t.ID] = t
+}
+
+func (u *usage) take() map[store.TokenID]store.Token {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	last := u.last
+	u.last = nil
+	return last
+}
+
+// Run writes down every two seconds when tokens were last used, until ctx ends.
+// A crash loses no more than that.
+func (s *Server) Run(ctx context.Context) {
+	tick := time.NewTicker(2 * time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			s.flush(ctx)
+		case <-ctx.Done():
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+			defer cancel()
+			s.flush(last)
+			return
+		}
+	}
+}
+
+func (s *Server) flush(ctx context.Context) {
+	used := s.used.take()
+	if len(used) == 0 {
+		return
+	}
+	err := s.store.Write(ctx, store.Actor{Kind: store.ActorSystem}, func(tx *store.Tx) error { return tx.TouchTokens(ctx, used) })
+	if err != nil {
+		s.opts.Log.Warn("last use of tokens not noted", "error", err)
+	}
+}
+
+// limiters hold a token bucket for each connection.
+type limiters struct {
+	mu sync.Mutex
+	of map[store.ConnectionID]*rate.Limiter
+}
+
+// allow reports whether the connection may call now, or how long to wait.
+func (l *limiters) allow(c store.ConnectionID, perSecond float64) (time.Duration, bool) {
+	if perSecond <= 0 {
+		return 0, true
+	}
+	l.mu.Lock()
+	lim := l.of[c]
+	if lim == nil {
+		if l.of == nil {
+			l.of = map[store.ConnectionID]*rate.Limiter{}
+		}
+		lim = rate.NewLimiter(rate.Limit(perSecond), int(2*perSecond))
+		l.of[c] = lim
+	}
+	l.mu.Unlock()
+	res := lim.Reserve()
+	if wait := res.Delay(); wait > 0 {
+		res.Cancel()
+		return wait, false
+	}
+	return 0, true
+}

@@ -1,0 +1,199 @@
+package scim
+
+import (
+	"errors"
+	"log/slog"
+	"net/http"
+
+	"gatehouse/internal/web"
+	"gatehouse/store"
+)
+
+// asUser is the row of a document; the document gets what is implied in it.
+func asUser(doc document) store.User {
+	if _, said := doc["active"]; !said {
+		doc["active"] = true
+	}
+	u := store.User{
+		UserName:    text(doc, "userName"),
+		ExternalID:  text(doc, "externalId"),
+		DisplayName: text(doc, "displayName"),
+		Active:      doc["active"] == true,
+		Doc:         userType.encode(doc),
+		Search:      jsonOf(userType.searchable(doc)),
+	}
+	emails, _ := doc["emails"].([]any)
+	for _, e := range emails {
+		if e, ok := e.(document); ok && text(e, "value") != "" {
+			u.Emails = append(u.Emails, text(e, "value"))
+		}
+	}
+	return u
+}
+
+func text(doc document, name string) string {
+	s, _ := doc[name].(string)
+	return s
+}
+
+// userTaken says which userName is in use; other errors pass.
+func userTaken(err error, userName string) error {
+	if errors.Is(err, store.ErrTaken) {
+		return uniqueness("A user with userName %s already exists in this connection: match it, or choose another userName.", shorten(userName))
+	}
+	return err
+}
+
+func userMissing(err error, id string) error {
+	if errors.Is(err, store.ErrNotFound) {
+		return notFound("User", id)
+	}
+	return err
+}
+
+func (s *Server) getUser(w http.ResponseWriter, r *http.Request, c caller) error {
+	p, _, err := userType.projectionOf(r)
+	if err != nil {
+		return err
+	}
+	id := r.PathValue("id")
+	u, err := s.store.User(r.Context(), c.conn, store.UserID(id), p.includes("groups"))
+	if err != nil {
+		return userMissing(err, id)
+	}
+	return s.sendUser(w, c, u, p, http.StatusOK)
+}
+
+func (s *Server) createUser(w http.ResponseWriter, r *http.Request, c caller) error {
+	p, _, err := userType.projectionOf(r)
+	if err != nil {
+		return err
+	}
+	body, err := s.readBody(w, r)
+	if err != nil {
+		return err
+	}
+	doc, _, ignored, err := userType.normalize(body)
+	if err != nil {
+		return err
+	}
+	noteIgnored(r.Context(), ignored)
+
+	u := asUser(doc)
+	err = s.store.Write(r.Context(), c.actor(r.Context()), func(tx *store.Tx) error {
+		var err error
+		u, err = tx.CreateUser(r.Context(), c.conn, u)
+		return err
+	})
+	if err != nil {
+		return userTaken(err, u.UserName)
+	}
+	u.Groups = []byte("[]")
+	w.Header().Set("Location", userResource(u).location(c.base))
+	return s.sendUser(w, c, u, p, http.StatusCreated)
+}
+
+// replaceUser is PUT (RFC 7644 §3.5.1). What tells whether and as whom somebody
+// is known, active and externalId, stays when the body doesn't mention it: Okta
+// leaves them out, and a replace must not bring back somebody who has left.
+func (s *Server) replaceUser(w http.ResponseWriter, r *http.Request, c caller) error {
+	body, err := s.readBody(w, r)
+	if err != nil {
+		return err
+	}
+	doc, _, ignored, err := userType.normalize(body)
+	if err != nil {
+		return err
+	}
+	noteIgnored(r.Context(), ignored)
+	return s.changeUser(w, r, c, func(before document) (document, error) {
+		after := clone(doc).(document)
+		for _, name := range []string{"active", "externalId"} {
+			if _, said := after[name]; !said && before[name] != nil {
+				after[name] = before[name]
+			}
+		}
+		return after, nil
+	})
+}
+
+func (s *Server) patchUser(w http.ResponseWriter, r *http.Request, c caller) error {
+	body, err := s.readBody(w, r)
+	if err != nil {
+		return err
+	}
+	ops, err := parsePatch(body)
+	if err != nil {
+		return err
+	}
+	return s.changeUser(w, r, c, func(before document) (document, error) {
+		after, _, ignored, err := userType.patch(before, ops)
+		noteIgnored(r.Context(), ignored)
+		return after, err
+	})
+}
+
+// changeUser applies a pure change to a user's document and answers with the
+// user as it then is.
+func (s *Server) changeUser(w http.ResponseWriter, r *http.Request, c caller, change func(document) (document, error)) error {
+	p, _, err := userType.projectionOf(r)
+	if err != nil {
+		return err
+	}
+	id := r.PathValue("id")
+	var after store.User
+	err = s.store.Write(r.Context(), c.actor(r.Context()), func(tx *store.Tx) error {
+		u, err := tx.UpdateUser(r.Context(), c.conn, store.UserID(id), func(u store.User) (store.User, error) {
+			doc, err := decodeStored(u.Doc)
+			if err != nil {
+				return u, err
+			}
+			if doc, err = change(doc); err != nil {
+				return u, err
+			}
+			after = asUser(doc)
+			after.Version = u.Version
+			return after, nil
+		})
+		if err != nil {
+			return err
+		}
+		after = u
+		if p.includes("groups") {
+			after, err = tx.User(r.Context(), c.conn, u.ID, true)
+		}
+		return err
+	})
+	if err != nil {
+		return userTaken(userMissing(err, id), after.UserName)
+	}
+	return s.sendUser(w, c, after, p, http.StatusOK)
+}
+
+func (s *Server) deleteUser(w http.ResponseWriter, r *http.Request, c caller) error {
+	id := r.PathValue("id")
+	err := s.store.Write(r.Context(), c.actor(r.Context()), func(tx *store.Tx) error {
+		return tx.DeleteUser(r.Context(), c.conn, store.UserID(id))
+	})
+	if err != nil {
+		return userMissing(err, id)
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+func (s *Server) sendUser(w http.ResponseWriter, c caller, u store.User, p *projection, status int) error {
+	body, err := userResource(u).whole(c.base, p)
+	if err != nil {
+		return err
+	}
+	writeJSON(w, status, body)
+	return nil
+}
+
+// noteUnknown puts member ids that name nobody into the request's log line.
+func noteUnknown(r *http.Request, res store.MembersResult) {
+	if len(res.Unknown) > 0 {
+		web.Annotate(r.Context(), slog.Int("unknown_members", len(res.Unknown)), slog.Any("unknown", res.Unknown[:min(len(res.Unknown), 10)]))
+	}
+}
