@@ -1,0 +1,109 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/url"
+	"time"
+
+	"github.com/alecthomas/kong"
+	"go.yaml.in/yaml/v3"
+)
+
+// settings are flags, variables GATEHOUSE_… of the same name, or keys of the
+// file named by --config; the first of these that is set counts. Each has a
+// default that works.
+type settings struct {
+	Config kong.ConfigFlag `help:"A YAML file with settings: the flags' names without dashes in front." placeholder:"FILE"`
+	JSON   bool            `name:"json" help:"Print results as JSON."`
+
+	DatabaseURL         string     `help:"sqlite://FILE or postgres://USER:PASSWORD@HOST/NAME." default:"sqlite://gatehouse.db" placeholder:"URL"`
+	DatabaseConnections int        `help:"The most connections to PostgreSQL." default:"20" placeholder:"N"`
+	LogLevel            slog.Level `help:"What to log: debug, info, warn or error." default:"info" placeholder:"LEVEL"`
+}
+
+// publicURL is the setting url, of the commands that print or serve addresses.
+type publicURL struct {
+	URL string `name:"url" help:"The public address of the server, such as https://gatehouse.example." placeholder:"URL"`
+}
+
+// serveSettings are those of the server alone.
+type serveSettings struct {
+	publicURL       `embed:""`
+	Listen          string        `help:"Address to listen on." default:"127.0.0.1:8080" placeholder:"HOST:PORT"`
+	MetricsListen   string        `help:"Address for /metrics, on a listener of its own; none by default." placeholder:"HOST:PORT"`
+	MaxBody         int64         `help:"Largest request body in bytes." default:"33554432" placeholder:"BYTES"`
+	RateLimit       float64       `help:"Most requests a second of one connection, at least 25; 0 means no limit." default:"0" placeholder:"N"`
+	ShutdownTimeout time.Duration `help:"How long requests in progress may take when the server stops." default:"20s" placeholder:"TIME"`
+}
+
+// minRate is what Entra's gallery requires a tenant to be able to send each second.
+const minRate = 25
+
+// AfterApply refuses an address that clients could not call.
+func (s *publicURL) AfterApply() error {
+	if s.URL == "" {
+		return nil
+	}
+	u, err := url.Parse(s.URL)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
+		return fmt.Errorf("url %q: want https://HOST, optionally with a path", s.URL)
+	}
+	return nil
+}
+
+// AfterApply refuses settings that can't work.
+func (s *serveSettings) AfterApply() error {
+	if err := s.publicURL.AfterApply(); err != nil {
+		return err
+	}
+	switch {
+	case s.RateLimit != 0 && s.RateLimit < minRate:
+		return fmt.Errorf("rate-limit %v: want 0 or at least %d, since Entra sends that many", s.RateLimit, minRate)
+	case s.MaxBody < 1024:
+		return fmt.Errorf("max-body %d: want at least 1024 bytes", s.MaxBody)
+	}
+	return nil
+}
+
+// yamlSettings reads a file of settings. A key that is no setting is an error:
+// a misspelt one would otherwise go unnoticed.
+func yamlSettings(r io.Reader) (kong.Resolver, error) {
+	values := map[string]any{}
+	if err := yaml.NewDecoder(r).Decode(&values); err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("config: %w", err)
+	}
+	return yamlResolver(values), nil
+}
+
+type yamlResolver map[string]any
+
+func (y yamlResolver) Validate(app *kong.Application) error {
+	known := map[string]bool{}
+	var collect func(n *kong.Node)
+	collect = func(n *kong.Node) {
+		for _, f := range n.Flags {
+			known[f.Name] = true
+		}
+		for _, c := range n.Children {
+			collect(c)
+		}
+	}
+	collect(app.Node)
+	for key := range y {
+		if !known[key] {
+			return fmt.Errorf("config: %q is no setting; 'gatehouse serve --help' lists them", key)
+		}
+	}
+	return nil
+}
+
+func (y yamlResolver) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+	v, ok := y[flag.Name]
+	if !ok {
+		return nil, nil
+	}
+	return fmt.Sprint(v), nil
+}

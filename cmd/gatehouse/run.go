@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"gatehouse/internal/web"
+	"gatehouse/scim"
+	"gatehouse/store"
+	"gatehouse/ui"
+)
+
+// server is the running program: here its parts meet.
+type server struct {
+	cfg      serveSettings
+	store    *store.Store
+	log      *slog.Logger
+	scim     *scim.Server
+	stopping atomic.Bool
+}
+
+func newServer(ctx context.Context, cfg serveSettings, st *store.Store, log *slog.Logger) (*server, error) {
+	edge, err := scim.New(ctx, st, scim.Options{URL: cfg.URL, MaxBody: cfg.MaxBody, Rate: cfg.RateLimit, Log: log})
+	if err != nil {
+		return nil, err
+	}
+	return &server{cfg: cfg, store: st, log: log, scim: edge}, nil
+}
+
+// routes is every address that the server answers.
+func (s *server) routes() []web.Route {
+	routes := []web.Route{
+		{Method: "GET", Pattern: "/livez", Access: web.Public, Handler: http.HandlerFunc(s.livez)},
+		{Method: "GET", Pattern: "/readyz", Access: web.Public, Handler: http.HandlerFunc(s.readyz)},
+	}
+	routes = append(routes, s.scim.Routes()...)
+	return append(routes, ui.New(s.store, s.log).Routes()...)
+}
+
+// livez says that the program runs; an orchestrator restarts it otherwise.
+func (s *server) livez(w http.ResponseWriter, _ *http.Request) {
+	fmt.Fprintln(w, "ok")
+}
+
+// readyz says that requests can be served; a load balancer turns away otherwise.
+func (s *server) readyz(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), 3*time.Second)
+	defer cancel()
+	switch err := s.store.Ping(ctx); {
+	case s.stopping.Load():
+		http.Error(w, "stopping", http.StatusServiceUnavailable)
+	case err != nil:
+		web.Annotate(r.Context(), slog.String("error", err.Error()))
+		http.Error(w, "the database can't be reached", http.StatusServiceUnavailable)
+	default:
+		fmt.Fprintln(w, "ok")
+	}
+}
+
+// run serves until ctx ends, then lets requests in progress finish. It calls
+// ready with the address once that is open.
+func (s *server) run(ctx context.Context, l net.Listener, ready func(addr string)) error {
+	mux, err := web.Mux(s.routes())
+	if err != nil {
+		return err
+	}
+	m := newMetrics(s.store)
+	main := &http.Server{
+		Handler:           web.Log(s.log, m.observe, mux),
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       2 * time.Minute,
+		WriteTimeout:      5 * time.Minute,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
+	}
+	servers := []*http.Server{main}
+	failed := make(chan error, 2)
+	serve := func(srv *http.Server, l net.Listener) {
+		if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			failed <- err
+		}
+	}
+	if s.cfg.MetricsListen != "" {
+		ml, err := net.Listen("tcp", s.cfg.MetricsListen)
+		if err != nil {
+			return fmt.Errorf("metrics-listen: %w", err)
+		}
+		metricsMux := http.NewServeMux()
+		metricsMux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{}))
+		srv := &http.Server{Handler: metricsMux, ReadHeaderTimeout: 10 * time.Second}
+		servers = append(servers, srv)
+		s.log.Info("metrics", "addr", ml.Addr().String())
+		go serve(srv, ml)
+	}
+
+	background, stopBackground := context.WithCancel(context.WithoutCancel(ctx))
+	var wg sync.WaitGroup
+	wg.Go(func() { s.scim.Run(background) })
+	go serve(main, l)
+	ready(l.Addr().String())
+
+	select {
+	case err = <-failed:
+	case <-ctx.Done():
+	}
+	s.stopping.Store(true)
+	s.log.Info("stopping")
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.ShutdownTimeout)
+	defer cancel()
+	for _, srv := range servers {
+		if e := srv.Shutdown(grace); e != nil {
+			err = errors.Join(err, fmt.Errorf("stop: %w", e), srv.Close())
+		}
+	}
+	stopBackground()
+	wg.Wait()
+	s.log.Info("stopped")
+	return err
+}

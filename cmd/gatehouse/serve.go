@@ -1,0 +1,40 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+)
+
+type serveCmd struct {
+	serveSettings `embed:""`
+}
+
+// Help shows an example.
+func (serveCmd) Help() string {
+	return `The database is made or brought to this program's schema first. Stop the
+server with Ctrl-C or SIGTERM: it finishes the requests in progress.
+
+Example: gatehouse serve --database-url sqlite:///var/lib/gatehouse/gatehouse.db --listen 127.0.0.1:8080 --url https://gatehouse.example`
+}
+
+// Run serves until the process is told to stop.
+func (c *serveCmd) Run(a *app) error {
+	log := slog.New(slog.NewJSONHandler(a.stderr, &slog.HandlerOptions{Level: a.cfg.LogLevel}))
+	st, err := a.openMigrated()
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	l, err := net.Listen("tcp", c.Listen)
+	if err != nil {
+		return fmt.Errorf("listen: %w (choose another address with --listen)", err)
+	}
+	s, err := newServer(a.ctx, c.serveSettings, st, log)
+	if err != nil {
+		return err
+	}
+	return s.run(a.ctx, l, func(addr string) {
+		log.Info("listening", "addr", addr, "version", version)
+	})
+}
