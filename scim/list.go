@@ -36,6 +36,7 @@ const (
 // listQuery is what a list request asks for (RFC 7644 §3.4.2, RFC 9865).
 type listQuery struct {
 	store.Query
+	count      int
 	startIndex int
 	byCursor   bool
 	binding    cursorBinding
@@ -47,8 +48,11 @@ func (s *Server) listQuery(t *resourceType, c caller, query url.Values) (listQue
 	if err != nil {
 		return q, err
 	}
-	q.Limit = min(max(count, 0), maxPage)
-	q.Count = true
+	q.count = min(max(count, 0), maxPage)
+	q.Limit, q.Count = q.count, true
+	if q.byCursor && q.count > 0 {
+		q.Limit++ // one ahead, to know whether there is a next page
+	}
 	if f := query.Get("filter"); f != "" {
 		if q.Filter, err = t.parseFilter(f); err != nil {
 			return q, err
@@ -99,17 +103,19 @@ func (s *Server) listUsers(w http.ResponseWriter, r *http.Request, c caller) err
 	if err != nil {
 		return err
 	}
+	more := len(users) > q.count
+	users = users[:min(len(users), q.count)]
 	if p.includes("groups") {
 		if err := s.fillGroups(r, c, users); err != nil {
 			return err
 		}
 	}
-	last := ""
-	if len(users) > 0 {
-		last = string(users[len(users)-1].ID)
+	next := ""
+	if more {
+		next = string(users[len(users)-1].ID)
 	}
 	out := newStream(w, http.StatusOK)
-	s.openList(out, q, total, len(users), last)
+	s.openList(out, q, total, len(users), next)
 	for i, u := range users {
 		if i > 0 {
 			out.text(",")
@@ -160,12 +166,14 @@ func (s *Server) listGroups(w http.ResponseWriter, r *http.Request, c caller) er
 	if err != nil {
 		return err
 	}
-	last := ""
-	if len(groups) > 0 {
-		last = string(groups[len(groups)-1].ID)
+	more := len(groups) > q.count
+	groups = groups[:min(len(groups), q.count)]
+	next := ""
+	if more {
+		next = string(groups[len(groups)-1].ID)
 	}
 	out := newStream(w, http.StatusOK)
-	s.openList(out, q, total, len(groups), last)
+	s.openList(out, q, total, len(groups), next)
 	if err := s.writeGroups(r, out, c, groups, p); err != nil {
 		return out.fail(err)
 	}
@@ -173,14 +181,15 @@ func (s *Server) listGroups(w http.ResponseWriter, r *http.Request, c caller) er
 	return out.close()
 }
 
-// openList writes a ListResponse up to its resources.
-func (s *Server) openList(out *stream, q listQuery, total, got int, last string) {
+// openList writes a ListResponse up to its resources; next is the id that the
+// next page of a list by cursor begins behind, if there is one.
+func (s *Server) openList(out *stream, q listQuery, total, got int, next string) {
 	out.text(fmt.Sprintf(`{"schemas":["%s"],"totalResults":%d,"itemsPerPage":%d,`, urnListResponse, total, got))
 	switch {
 	case !q.byCursor:
 		out.text(fmt.Sprintf(`"startIndex":%d,`, q.startIndex))
-	case got == q.Limit && got > 0:
-		out.text(`"nextCursor":"` + s.sealCursor(last, q.binding) + `",`)
+	case next != "":
+		out.text(`"nextCursor":"` + s.sealCursor(next, q.binding) + `",`)
 	}
 	out.text(`"Resources":[`)
 }

@@ -144,8 +144,8 @@ func (s *Server) Routes() []web.Route {
 		})
 		routes = append(routes, web.Route{Pattern: prefix + path, Access: web.SCIMToken, Handler: refuse})
 	}
-	for _, path := range []string{"/Bulk", "/Me", "/.search", "/Users/.search", "/Groups/.search"} {
-		routes = append(routes, web.Route{Method: "POST", Pattern: prefix + path, Access: web.SCIMToken, Handler: s.guard(func(http.ResponseWriter, *http.Request, caller) error {
+	for path, method := range map[string]string{"/Bulk": "POST", "/Me": "", "/.search": "POST", "/Users/.search": "POST", "/Groups/.search": "POST"} {
+		routes = append(routes, web.Route{Method: method, Pattern: prefix + path, Access: web.SCIMToken, Handler: s.guard(func(http.ResponseWriter, *http.Request, caller) error {
 			return scimerr.ScimError{Status: http.StatusNotImplemented, Detail: "Gatehouse does not offer " + path + ": see /ServiceProviderConfig."}
 		})})
 	}

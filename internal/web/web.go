@@ -14,7 +14,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"path"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"time"
 
@@ -45,8 +47,10 @@ type Route struct {
 	Handler http.Handler `json:"-"`
 }
 
-// Mux builds the multiplexer of a table of routes.
-func Mux(routes []Route) (*http.ServeMux, error) {
+// Mux builds the multiplexer of a table of routes. A path that isn't clean (//,
+// /../) is answered as one that doesn't exist below the same first segment,
+// where http.ServeMux would redirect before anybody is asked who they are.
+func Mux(routes []Route) (http.Handler, error) {
 	mux := http.NewServeMux()
 	for _, r := range routes {
 		if r.Access == "" {
@@ -58,7 +62,21 @@ func Mux(routes []Route) (*http.ServeMux, error) {
 		}
 		mux.Handle(pattern, r.Handler)
 	}
-	return mux, nil
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if clean := path.Clean(r.URL.Path); clean != r.URL.Path && (clean == "/" || clean+"/" != r.URL.Path) {
+			u := *r.URL
+			u.Path, u.RawPath = "/-", ""
+			if first, _, _ := strings.Cut(r.URL.Path[1:], "/"); first == path.Base(path.Clean("/"+first)) {
+				u.Path = "/" + first + "/-"
+			}
+			r2 := *r
+			r2.URL = &u
+			mux.ServeHTTP(w, &r2)
+			r.Pattern = r2.Pattern
+			return
+		}
+		mux.ServeHTTP(w, r)
+	}), nil
 }
 
 // entry is the log line of a request in the making.

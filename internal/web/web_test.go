@@ -62,3 +62,26 @@ func TestOneLineARequest(t *testing.T) {
 		})
 	}
 }
+
+func TestUncleanPathsAreNotRedirected(t *testing.T) {
+	t.Parallel()
+	mux, err := Mux([]Route{
+		{Pattern: "/scim/", Access: SCIMToken, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(401) })},
+		{Pattern: "/", Access: Public, Handler: http.NotFoundHandler()},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]int{
+		"/scim//x": 401, "/scim/../x": 401, "/scim/x/..": 401, "/scim/x/": 401, "/scim/x": 401,
+		"//scim/x": 404, "/../scim/x": 404, "/./scim/x": 404, "/x//y": 404, "/": 404, "//": 404,
+	} {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequest("GET", "/", nil)
+		r.URL.Path = path
+		mux.ServeHTTP(w, r)
+		if w.Code != want {
+			t.Errorf("%s: status %d, want %d", path, w.Code, want)
+		}
+	}
+}

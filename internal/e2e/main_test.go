@@ -1,0 +1,187 @@
+// Package e2e drives the real program from outside, as identity providers do:
+// it builds gatehouse once, serves it on SQLite and on PostgreSQL, and speaks
+// HTTP to it. It knows the contract of docs and recordings, and no Go of ours
+// but the player of recordings.
+package e2e
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"gatehouse/internal/pgtest"
+)
+
+// binary is the program under test, built by TestMain.
+var binary string
+
+func TestMain(m *testing.M) {
+	os.Exit(testMain(m))
+}
+
+func testMain(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "gatehouse-e2e-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	binary = filepath.Join(dir, "gatehouse")
+	build := exec.Command("go", "build", "-o", binary, "gatehouse/cmd/gatehouse")
+	if output, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "build gatehouse: %v\n%s", err, output)
+		return 1
+	}
+	return pgtest.Main(m)
+}
+
+// startTimeout bounds how long the program may take to migrate and listen, and
+// stopTimeout how long to finish what it is doing when told to stop.
+const (
+	startTimeout = 30 * time.Second
+	stopTimeout  = 15 * time.Second
+)
+
+// onBoth runs a test against a fresh server on each database.
+func onBoth(t *testing.T, test func(t *testing.T, c *client)) {
+	t.Helper()
+	t.Parallel()
+	for name, database := range map[string]func(*testing.T) string{
+		"sqlite":   func(t *testing.T) string { return "sqlite://" + filepath.Join(t.TempDir(), "gatehouse.db") },
+		"postgres": func(t *testing.T) string { return pgtest.URL(t) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, serve(t, database(t)))
+		})
+	}
+}
+
+// serve makes a connection, starts the program and returns a client for it.
+func serve(t *testing.T, database string) *client {
+	t.Helper()
+	var connection struct {
+		SCIMURL string `json:"scim_url"`
+		Token   string
+	}
+	output := command(t, "--database-url="+database,
+		"connection", "add", "--tenant=default", "--name=entra", "--idp=entra", "--json")
+	if err := json.Unmarshal(output, &connection); err != nil {
+		t.Fatalf("connection add printed %s: %v", output, err)
+	}
+	endpoint, err := url.Parse(connection.SCIMURL)
+	if err != nil || !strings.HasPrefix(endpoint.Path, "/scim/") || connection.Token == "" {
+		t.Fatalf("connection add printed %s, want scim_url …/scim/… and token (%v)", output, err)
+	}
+	return newClient(t, "http://"+listen(t, database), endpoint.Path, connection.Token)
+}
+
+// command runs the program to its end and returns what it printed.
+func command(t *testing.T, args ...string) []byte {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	cmd := exec.CommandContext(t.Context(), binary, args...)
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("gatehouse %s: %v\n%s%s", strings.Join(args, " "), err, &stdout, &stderr)
+	}
+	return stdout.Bytes()
+}
+
+// listen starts the server on a port of the kernel's choice, returns its
+// address, and stops it when the test ends. A log line of level ERROR fails the
+// test: what the suites ask is what identity providers ask every day.
+func listen(t *testing.T, database string) string {
+	t.Helper()
+	cmd := exec.Command(binary, "--database-url="+database, "serve", "--listen=127.0.0.1:0")
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatalf("start gatehouse: %v", err)
+	}
+	log := readLog(stderr)
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM) // it may be gone: Wait says how
+		kill := time.AfterFunc(stopTimeout, func() { _ = cmd.Process.Kill() })
+		<-log.end
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("gatehouse ended: %v\n%s", err, log)
+		}
+		kill.Stop()
+		for _, line := range log.errors() {
+			t.Errorf("gatehouse logged an error: %s", line)
+		}
+	})
+	select {
+	case addr := <-log.listening:
+		return addr
+	case <-log.end:
+		t.Fatalf("gatehouse ended before it listened:\n%s", log)
+	case <-time.After(startTimeout):
+		t.Fatalf("gatehouse does not listen after %v:\n%s", startTimeout, log)
+	}
+	return ""
+}
+
+// A serverLog is what the server wrote so far.
+type serverLog struct {
+	listening chan string   // the address, once
+	end       chan struct{} // closed when the server closed its log
+	mu        sync.Mutex
+	lines     []string
+}
+
+func readLog(stderr io.Reader) *serverLog {
+	log := &serverLog{listening: make(chan string, 1), end: make(chan struct{})}
+	go func() {
+		defer close(log.end)
+		lines := bufio.NewScanner(stderr)
+		lines.Buffer(nil, 1<<20)
+		for lines.Scan() {
+			log.mu.Lock()
+			log.lines = append(log.lines, lines.Text())
+			log.mu.Unlock()
+			var entry struct{ Msg, Addr string }
+			if json.Unmarshal(lines.Bytes(), &entry) == nil && entry.Msg == "listening" {
+				select {
+				case log.listening <- entry.Addr:
+				default: // another listener, such as the one of the metrics
+				}
+			}
+		}
+	}()
+	return log
+}
+
+// errors returns the lines that say something went wrong, a panic included.
+func (l *serverLog) errors() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var found []string
+	for _, line := range l.lines {
+		var entry struct{ Level string }
+		if json.Unmarshal([]byte(line), &entry) != nil || entry.Level == "ERROR" {
+			found = append(found, line)
+		}
+	}
+	return found
+}
+
+func (l *serverLog) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Join(l.lines, "\n")
+}
