@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"strings"
 )
 
@@ -29,19 +28,26 @@ type Change struct {
 
 // The actions of the log.
 const (
-	TenantCreated     = "tenant.created"
-	ConnectionCreated = "connection.created"
-	TokenCreated      = "token.created"
-	TokenRevoked      = "token.revoked"
-	UserCreated       = "user.created"
-	UserUpdated       = "user.updated"
-	UserActivated     = "user.activated"
-	UserDeactivated   = "user.deactivated"
-	UserDeleted       = "user.deleted"
-	GroupCreated      = "group.created"
-	GroupUpdated      = "group.updated"
-	GroupDeleted      = "group.deleted"
-	MembersChanged    = "group.members"
+	TenantCreated      = "tenant.created"
+	ConnectionCreated  = "connection.created"
+	TokenCreated       = "token.created"
+	TokenRevoked       = "token.revoked"
+	ClientCreated      = "client.created"
+	ClientRevoked      = "client.revoked"
+	SecretCreated      = "client.secret.created"
+	SecretRevoked      = "client.secret.revoked"
+	FederationCreated  = "client.federation.created"
+	FederationRevoked  = "client.federation.revoked"
+	AccessTokenCreated = "access_token.created"
+	UserCreated        = "user.created"
+	UserUpdated        = "user.updated"
+	UserActivated      = "user.activated"
+	UserDeactivated    = "user.deactivated"
+	UserDeleted        = "user.deleted"
+	GroupCreated       = "group.created"
+	GroupUpdated       = "group.updated"
+	GroupDeleted       = "group.deleted"
+	MembersChanged     = "group.members"
 )
 
 // subject is what a change is about.
@@ -82,7 +88,7 @@ func (tx *Tx) logAs(id ChangeID, action string, s subject, detail any) {
 	})
 }
 
-// record writes the changes of the transaction.
+// record writes the changes of the transaction, and what else waits.
 func (tx *Tx) record(ctx context.Context) error {
 	const columns = 12
 	for len(tx.changes) > 0 {
@@ -98,13 +104,10 @@ func (tx *Tx) record(ctx context.Context) error {
 				c.Action, c.SubjectKind, c.SubjectID, c.SubjectName, c.Detail)
 		}
 		rows := strings.Repeat(", (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", len(batch))[2:]
-		_, err := tx.exec(ctx, `INSERT INTO changes (tenant_id, id, at, actor_kind, actor_id, request_id, connection_id,
+		tx.later(`INSERT INTO changes (tenant_id, id, at, actor_kind, actor_id, request_id, connection_id,
 			action, subject_kind, subject_id, subject_name, detail) VALUES `+rows, args...)
-		if err != nil {
-			return fmt.Errorf("log: %w", err)
-		}
 	}
-	return nil
+	return tx.flush(ctx)
 }
 
 // Changes gives the newest changes of a tenant, newest first, at most limit.

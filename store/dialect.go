@@ -158,7 +158,7 @@ var sqliteDialect = &dialect{
 }
 
 // openSQLite opens some connections for reading and two for writing. Only one
-// writes at a time (Store.slots): queueing in Go is fairer than SQLite's busy
+// writes at a time (Store.batch): queueing in Go is fairer than SQLite's busy
 // handler. The other prepares statements meanwhile.
 func openSQLite(url string) (read, write *pool, err error) {
 	file := strings.TrimPrefix(url, "sqlite://")
@@ -201,7 +201,8 @@ var postgresDialect = &dialect{
 	elementText: "e.value #>> '{}'",
 	contains:    func(text string) string { return "strpos(" + text + ", ?) > 0" },
 	number: func(text string) string {
-		return "CASE WHEN " + text + " ~ '^-?[0-9.]+([eE][-+]?[0-9]+)?$' THEN CAST(" + text + " AS double precision) END"
+		// No question mark here: Rebind would take it for a placeholder.
+		return "CASE WHEN " + text + " ~ '^-{0,1}[0-9]+([.][0-9]+){0,1}([eE][-+]{0,1}[0-9]{1,3}){0,1}$' THEN CAST(" + text + " AS numeric) END"
 	},
 	binary:  func(text string) string { return "(" + text + `) COLLATE "C"` },
 	boolean: func(b bool) any { return strconv.FormatBool(b) },

@@ -42,7 +42,7 @@ func (r reader) group(ctx context.Context, c ConnectionRef, id GroupID, lock str
 }
 
 // CreateGroup adds a group to a connection of the actor's tenant, with members.
-// ErrTaken when the connection has one of that displayName.
+// Write's ErrTaken says that the connection has one of that displayName.
 func (tx *Tx) CreateGroup(ctx context.Context, c ConnectionRef, g Group, members []UserID) (Group, MembersResult, error) {
 	var res MembersResult
 	if err := tx.own(c); err != nil {
@@ -54,23 +54,20 @@ func (tx *Tx) CreateGroup(ctx context.Context, c ConnectionRef, g Group, members
 	g.ID = GroupID(newID())
 	g.Version = 1
 	g.CreatedAt, g.ModifiedAt, g.DescribedAt = tx.now, tx.now, tx.now
-	_, err := tx.exec(ctx, `INSERT INTO groups (tenant_id, id, connection_id, external_id, display_name, display_name_key,
+	tx.later(`INSERT INTO groups (tenant_id, id, connection_id, external_id, display_name, display_name_key,
 			doc, search, version, described_at, created_at, modified_at)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		c.Tenant, g.ID, c.ID, g.ExternalID, g.DisplayName, Fold(g.DisplayName),
 		string(g.Doc), string(g.Search), g.Version, g.DescribedAt, g.CreatedAt, g.ModifiedAt)
-	if err != nil {
-		return g, res, fmt.Errorf("group %q: %w", g.DisplayName, err)
-	}
 	tx.log(GroupCreated, g.subject(c), nil)
-	res, err = tx.changeMembers(ctx, c, g, MemberDelta{Add: members})
+	res, err := tx.changeMembers(ctx, c, g, MemberDelta{Add: members})
 	return g, res, err
 }
 
 // UpdateGroup changes a group's own attributes by a pure function of what they
 // are now, and its members by a delta; change may be nil. The members that the
 // delta doesn't name are not read. When nothing changes, nothing is written.
-// ErrTaken when the new displayName is another group's.
+// Write's ErrTaken says that the new displayName is another group's.
 func (tx *Tx) UpdateGroup(ctx context.Context, c ConnectionRef, id GroupID, change func(Group) (Group, MemberDelta, error)) (Group, MembersResult, error) {
 	var res MembersResult
 	if err := tx.own(c); err != nil {
@@ -91,9 +88,7 @@ func (tx *Tx) UpdateGroup(ctx context.Context, c ConnectionRef, id GroupID, chan
 		}
 		g.DescribedAt = later(tx.now, before.DescribedAt)
 		changeID := tx.log(GroupUpdated, g.subject(c), nil)
-		if err := tx.endGroup(ctx, c, before, g.DescribedAt, changeID); err != nil {
-			return Group{}, res, err
-		}
+		tx.endGroup(c, before, g.DescribedAt, changeID)
 	}
 	if res, err = tx.changeMembers(ctx, c, g, delta); err != nil {
 		return Group{}, res, err
@@ -105,16 +100,13 @@ func (tx *Tx) UpdateGroup(ctx context.Context, c ConnectionRef, id GroupID, chan
 	g.Version = before.Version + 1
 	g.ModifiedAt = later(tx.now, before.ModifiedAt)
 	if !described {
-		_, err = tx.exec(ctx, `UPDATE groups SET version = ?, modified_at = ? WHERE tenant_id = ? AND id = ?`, g.Version, g.ModifiedAt, c.Tenant, g.ID)
+		tx.later(`UPDATE groups SET version = ?, modified_at = ? WHERE tenant_id = ? AND id = ?`, g.Version, g.ModifiedAt, c.Tenant, g.ID)
 	} else {
-		_, err = tx.exec(ctx, `UPDATE groups SET external_id = ?, display_name = ?, display_name_key = ?, doc = ?, search = ?,
+		tx.later(`UPDATE groups SET external_id = ?, display_name = ?, display_name_key = ?, doc = ?, search = ?,
 				version = ?, described_at = ?, modified_at = ?
 			WHERE tenant_id = ? AND id = ?`,
 			g.ExternalID, g.DisplayName, Fold(g.DisplayName), string(g.Doc), string(g.Search),
 			g.Version, g.DescribedAt, g.ModifiedAt, c.Tenant, g.ID)
-	}
-	if err != nil {
-		return Group{}, res, fmt.Errorf("group %q: %w", g.DisplayName, err)
 	}
 	return g, res, nil
 }
@@ -132,9 +124,7 @@ func (tx *Tx) DeleteGroup(ctx context.Context, c ConnectionRef, id GroupID) erro
 	if _, err := tx.endMembers(ctx, changeID, `tenant_id = ? AND group_id = ?`, c.Tenant, id); err != nil {
 		return err
 	}
-	if err := tx.endGroup(ctx, c, g, later(tx.now, g.DescribedAt), changeID); err != nil {
-		return err
-	}
+	tx.endGroup(c, g, later(tx.now, g.DescribedAt), changeID)
 	if _, err := tx.exec(ctx, `DELETE FROM groups WHERE tenant_id = ? AND id = ?`, c.Tenant, id); err != nil {
 		return fmt.Errorf("group %s: %w", id, err)
 	}
@@ -150,14 +140,10 @@ func (tx *Tx) touchGroupsOf(ctx context.Context, tenant TenantID, user UserID) (
 }
 
 // endGroup keeps what a group's own attributes were until now.
-func (tx *Tx) endGroup(ctx context.Context, c ConnectionRef, g Group, until Instant, change ChangeID) error {
-	_, err := tx.exec(ctx, `INSERT INTO groups_past (tenant_id, id, version, connection_id, external_id, display_name, doc,
+func (tx *Tx) endGroup(c ConnectionRef, g Group, until Instant, change ChangeID) {
+	tx.later(`INSERT INTO groups_past (tenant_id, id, version, connection_id, external_id, display_name, doc,
 			valid_from, valid_until, change_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		c.Tenant, g.ID, g.Version, c.ID, g.ExternalID, g.DisplayName, string(g.Doc), g.DescribedAt, until, change)
-	if err != nil {
-		return fmt.Errorf("past of group %s: %w", g.ID, err)
-	}
-	return nil
 }
 
 func (g Group) subject(c ConnectionRef) subject {
@@ -165,5 +151,8 @@ func (g Group) subject(c ConnectionRef) subject {
 }
 
 func (g Group) check() error {
+	if len(g.Doc) == 0 || len(g.Search) == 0 {
+		return fmt.Errorf("group %q without a document", g.DisplayName)
+	}
 	return checkKeys(map[string]string{"displayName": Fold(g.DisplayName), "externalId": g.ExternalID})
 }

@@ -132,22 +132,3 @@ func (r reader) EachMember(ctx context.Context, c ConnectionRef, groups []GroupI
 		return f(group, user)
 	}, query, args...)
 }
-
-// Membership is one group that one user is a member of.
-type Membership struct {
-	UserID  UserID  `db:"user_id"`
-	GroupID GroupID `db:"group_id"`
-	// DisplayName is the group's.
-	DisplayName string `db:"display_name"`
-}
-
-// Memberships gives the groups of some users, by user and group.
-func (r reader) Memberships(ctx context.Context, tenant TenantID, users []UserID) ([]Membership, error) {
-	ids, _ := splitIDs(users)
-	var ms []Membership
-	err := r.list(ctx, &ms, `SELECT m.user_id, m.group_id, g.display_name
-		FROM members m JOIN groups g ON g.tenant_id = m.tenant_id AND g.id = m.group_id
-		WHERE m.tenant_id = ? AND m.user_id IN (`+r.pool.dialect.ids+`)
-		ORDER BY m.user_id, m.group_id`, tenant, r.pool.dialect.idList(ids))
-	return ms, err
-}

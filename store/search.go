@@ -20,12 +20,14 @@ type Query struct {
 	Limit int
 	// Count asks for the exact total of what the filter picks.
 	Count bool
+	// WithGroups asks for the groups of each user.
+	WithGroups bool
 }
 
 // Users gives a page of a connection's users and, if asked for, how many there
 // are in all.
 func (r reader) Users(ctx context.Context, c ConnectionRef, q Query) (users []User, total int, err error) {
-	err = r.page(ctx, &users, c, q, `SELECT `+userColumns, userIndex)
+	err = r.page(ctx, &users, c, q, `SELECT `+r.userColumns(q.WithGroups), userIndex)
 	if err == nil && q.Count {
 		total, err = r.total(ctx, c, q, len(users), userIndex)
 	}
@@ -184,6 +186,10 @@ func (w *clause) compare(c Compare, doc string) {
 		w.filter(Not{Present{c.Attr}}, doc)
 		return
 	}
+	if c.Value == nil && c.Op != NotEqual {
+		w.add("FALSE")
+		return
+	}
 	if c.Op == NotEqual {
 		c.Op = Equal
 		w.add("NOT (")
@@ -214,12 +220,12 @@ func (w *clause) compareColumn(c Compare) bool {
 		case c.Op == Equal:
 			w.add("FALSE")
 		default:
-			w.compareText(c, "CAST("+w.index.alias+".id AS text)")
+			w.compareKnown(c, "CAST("+w.index.alias+".id AS text)")
 		}
 		return true
 	}
-	if path == "meta.resourcetype" {
-		w.compareText(c, "'"+w.index.resourceType+"'")
+	if path == "meta.resourcetype" && isText {
+		w.compareKnown(c, "'"+w.index.resourceType+"'")
 		return true
 	}
 	if col, ok := w.index.times[path]; ok {
@@ -237,9 +243,9 @@ func (w *clause) compareColumn(c Compare) bool {
 			// The column's '' means that there is no value; it equals nothing and
 			// comes before nothing.
 			w.add(col + " <> '' AND ")
-			w.compareText(c, col)
+			w.compareKnown(c, col)
 		case isText:
-			w.compareText(c, col)
+			w.compareKnown(c, col)
 		default:
 			w.add(col+" = ?", c.Value)
 		}
@@ -263,19 +269,28 @@ func (w *clause) relate(path, query, value string) {
 
 var sqlOp = map[Op]string{Equal: "=", Greater: ">", GreaterOrEqual: ">=", Less: "<", LessOrEqual: "<="}
 
-// compareText adds the comparison of an SQL expression with the value. It is bare,
-// so that one of a column can use the column's index.
+// compareText adds the comparison of an SQL expression that may be NULL with the
+// value.
 func (w *clause) compareText(c Compare, text string) {
+	w.add("COALESCE(")
+	w.compareKnown(c, text)
+	w.add(", FALSE)")
+}
+
+// compareKnown adds the comparison of an SQL expression that is never NULL, such
+// as a column: as it stands, so that an index can serve it.
+func (w *clause) compareKnown(c Compare, text string) {
 	d := w.dialect
 	switch v := c.Value.(type) {
 	case bool:
 		w.add(text+" = ?", d.boolean(v))
-		return
 	case float64:
-		if op := sqlOp[c.Op]; op != "" {
-			w.add(d.number(text)+" "+op+" ?", v)
+		op, ok := sqlOp[c.Op]
+		if !ok { // a number contains nothing
+			w.add("FALSE")
 			return
 		}
+		w.add(d.number(text)+" "+op+" ?", v)
 	case string:
 		text = d.binary(text)
 		switch c.Op {
@@ -285,13 +300,13 @@ func (w *clause) compareText(c Compare, text string) {
 			w.add("substr("+text+", 1, ?) = ?", len([]rune(v)), v)
 		case EndsWith:
 			n := len([]rune(v))
-			w.add("(length("+text+") >= ? AND substr("+text+", length("+text+") - ? + 1) = ?)", n, n, v)
+			w.add("length("+text+") >= ? AND substr("+text+", length("+text+") - ? + 1) = ?", n, n, v)
 		default:
 			w.add(text+" "+sqlOp[c.Op]+" ?", v)
 		}
-		return
+	default:
+		w.add("FALSE")
 	}
-	w.add("FALSE")
 }
 
 func (w *clause) present(a Attr, doc string) {

@@ -23,6 +23,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -126,12 +127,17 @@ type Options struct {
 type Store struct {
 	reader
 	write *pool
-	// slots bounds the transactions that write at a time: one on SQLite; on
-	// PostgreSQL one connection fewer than there are, since a transaction that
-	// meets a new query needs a second one for a moment, to prepare it.
-	slots  chan struct{}
-	now    func() time.Time
-	tokens tokenCache
+	// slots bounds the transactions that write at a time on PostgreSQL to one
+	// connection fewer than there are, since a transaction that meets a new query
+	// needs a second one for a moment, to prepare it.
+	slots chan struct{}
+	// batch does the same on SQLite, which has room for one writer.
+	batch  batch
+	growth growth
+	// background are the goroutines that Close waits for.
+	background sync.WaitGroup
+	now        func() time.Time
+	tokens     tokenCache
 }
 
 // Open connects to the database at url, sqlite://FILE or postgres://…, and
@@ -158,6 +164,7 @@ func Open(ctx context.Context, url string, opts Options) (*Store, error) {
 
 // Close ends the connections to the database.
 func (s *Store) Close() error {
+	s.background.Wait()
 	if s.pool == s.write {
 		return s.write.close()
 	}
@@ -177,6 +184,32 @@ func (s *Store) Now() time.Time { return s.now() }
 type reader struct {
 	pool *pool
 	tx   *sqlx.Tx
+	// before runs before every statement of a transaction.
+	before func(context.Context) error
+}
+
+// context is what a statement runs under. In a transaction that is not the
+// caller's: a statement that is broken off would take the whole of it along, and
+// on SQLite also the others of its batch.
+func (r reader) context(ctx context.Context) context.Context {
+	if r.tx == nil {
+		return ctx
+	}
+	return context.WithoutCancel(ctx)
+}
+
+// row reads one row into dst, column by column.
+func (r reader) row(ctx context.Context, dst []any, query string, args ...any) error {
+	st, release, err := r.prepare(ctx, query)
+	if err != nil {
+		return r.pool.dialect.classify(err)
+	}
+	defer release()
+	err = st.Stmt.QueryRowContext(r.context(ctx), args...).Scan(dst...)
+	if errors.Is(err, sql.ErrNoRows) {
+		return ErrNotFound
+	}
+	return r.pool.dialect.classify(err)
 }
 
 // get reads one row into dst: a struct by its db tags, or a single value.
@@ -186,7 +219,7 @@ func (r reader) get(ctx context.Context, dst any, query string, args ...any) err
 		return r.pool.dialect.classify(err)
 	}
 	defer release()
-	err = st.GetContext(ctx, dst, args...)
+	err = st.GetContext(r.context(ctx), dst, args...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return ErrNotFound
 	}
@@ -200,7 +233,7 @@ func (r reader) list(ctx context.Context, dst any, query string, args ...any) er
 		return r.pool.dialect.classify(err)
 	}
 	defer release()
-	return r.pool.dialect.classify(st.SelectContext(ctx, dst, args...))
+	return r.pool.dialect.classify(st.SelectContext(r.context(ctx), dst, args...))
 }
 
 // each calls f for every row; what f scanned is not kept.
@@ -210,7 +243,7 @@ func (r reader) each(ctx context.Context, f func(*sqlx.Rows) error, query string
 		return r.pool.dialect.classify(err)
 	}
 	defer release()
-	rows, err := st.QueryxContext(ctx, args...)
+	rows, err := st.QueryxContext(r.context(ctx), args...)
 	if err != nil {
 		return r.pool.dialect.classify(err)
 	}
@@ -226,11 +259,16 @@ func (r reader) each(ctx context.Context, f func(*sqlx.Rows) error, query string
 // prepare gives the prepared statement of a query with ? placeholders, in the
 // transaction if there is one.
 func (r reader) prepare(ctx context.Context, query string) (*sqlx.Stmt, func(), error) {
-	st, release, err := r.pool.prepare(ctx, query)
+	if r.before != nil {
+		if err := r.before(ctx); err != nil {
+			return nil, nil, err
+		}
+	}
+	st, release, err := r.pool.prepare(r.context(ctx), query)
 	if err != nil || r.tx == nil {
 		return st, release, err
 	}
-	return r.tx.StmtxContext(ctx, st), release, nil
+	return r.tx.StmtxContext(r.context(ctx), st), release, nil
 }
 
 // DB is the pool that reads go to, for statistics only.

@@ -55,11 +55,8 @@ func (r reader) Tokens(ctx context.Context, c ConnectionRef) ([]Token, error) {
 // secret, which can't be had again. A zero expires means never. ErrLimit when
 // MaxLiveTokens live ones exist.
 func (tx *Tx) CreateToken(ctx context.Context, c Connection, expires time.Time) (Token, string, error) {
-	// Lock the connection, so that two callers can't both see room for one more.
-	var id ConnectionID
-	err := tx.get(ctx, &id, `SELECT id FROM connections WHERE tenant_id = ? AND id = ?`+tx.pool.dialect.forUpdate, tx.actor.Tenant, c.ID)
-	if err != nil {
-		return Token{}, "", fmt.Errorf("connection %q: %w", c.Name, err)
+	if err := tx.lockConnection(ctx, c); err != nil {
+		return Token{}, "", err
 	}
 	tokens, err := tx.Tokens(ctx, c.Ref())
 	if err != nil {
@@ -75,7 +72,7 @@ func (tx *Tx) CreateToken(ctx context.Context, c Connection, expires time.Time) 
 		return Token{}, "", fmt.Errorf("connection %q has %d live tokens: %w", c.Name, live, ErrLimit)
 	}
 
-	secret := newSecret()
+	secret := newSecret(TokenPrefix)
 	t := Token{
 		TenantID:     tx.actor.Tenant,
 		ID:           TokenID(newID()),
@@ -122,14 +119,15 @@ func (tx *Tx) RevokeToken(ctx context.Context, c Connection, idOrHint string) (T
 	return Token{}, fmt.Errorf("live token %q of connection %q: %w", idOrHint, c.Name, ErrNotFound)
 }
 
-// Authenticate finds the token with this secret. ErrNotFound when there is none
-// or it no longer lives; nothing tells the two apart.
+// Authenticate finds the token, or the access token, with this secret.
+// ErrNotFound when there is none or it no longer lives; nothing tells the two
+// apart.
 func (s *Store) Authenticate(ctx context.Context, secret string) (Token, error) {
 	hash := sha256.Sum256([]byte(secret))
 	now := s.now()
 	t, round, ok := s.tokens.get(hash, now)
 	if !ok {
-		err := s.get(ctx, &t, `SELECT `+tokenColumns+` FROM tokens WHERE hash = ?`, hash[:])
+		err := s.get(ctx, &t, tokenQuery(secret), hash[:])
 		if err != nil {
 			return Token{}, fmt.Errorf("token: %w", err)
 		}
@@ -159,11 +157,11 @@ func (tx *Tx) TouchTokens(ctx context.Context, used map[TokenID]Token) error {
 	return nil
 }
 
-// newSecret makes a token: 256 random bits behind TokenPrefix.
-func newSecret() string {
+// newSecret makes a secret: 256 random bits behind a prefix.
+func newSecret(prefix string) string {
 	var b [32]byte
 	rand.Read(b[:]) // never fails (crypto/rand)
-	return TokenPrefix + base64.RawURLEncoding.EncodeToString(b[:])
+	return prefix + base64.RawURLEncoding.EncodeToString(b[:])
 }
 
 // hashSecret is what the database keeps of a secret. A plain SHA-256 is enough

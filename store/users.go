@@ -35,26 +35,39 @@ type User struct {
 
 const userColumns = `u.id, u.user_name, u.external_id, u.display_name, u.active, u.doc, u.version, u.created_at, u.modified_at`
 
+// userColumns are the columns of a User, with its groups if wanted.
+func (r reader) userColumns(withGroups bool) string {
+	if !withGroups {
+		return userColumns
+	}
+	return userColumns + `, ` + r.pool.dialect.groupsOfUser + ` AS groups`
+}
+
 // User reads one user of a connection. Its groups are left out unless asked for.
 func (r reader) User(ctx context.Context, c ConnectionRef, id UserID, withGroups bool) (User, error) {
 	var u User
+	return u, r.readUser(ctx, c, id, &u, withGroups, "")
+}
+
+// readUser reads a user, with a lock if that is given.
+func (r reader) readUser(ctx context.Context, c ConnectionRef, id UserID, u *User, withGroups bool, lock string) error {
 	if !validID(string(id)) {
-		return u, fmt.Errorf("user %q: %w", id, ErrNotFound)
+		return fmt.Errorf("user %q: %w", id, ErrNotFound)
 	}
-	groups := ``
+	dst := []any{&u.ID, &u.UserName, &u.ExternalID, &u.DisplayName, &u.Active, &u.Doc, &u.Version, &u.CreatedAt, &u.ModifiedAt}
 	if withGroups {
-		groups = `, ` + r.pool.dialect.groupsOfUser + ` AS groups`
+		dst = append(dst, &u.Groups)
 	}
-	err := r.get(ctx, &u, `SELECT `+userColumns+groups+` FROM users u
-		WHERE u.tenant_id = ? AND u.id = ? AND u.connection_id = ?`, c.Tenant, id, c.ID)
+	err := r.row(ctx, dst, `SELECT `+r.userColumns(withGroups)+` FROM users u
+		WHERE u.tenant_id = ? AND u.id = ? AND u.connection_id = ?`+lock, c.Tenant, id, c.ID)
 	if err != nil {
-		return u, fmt.Errorf("user %s: %w", id, err)
+		return fmt.Errorf("user %s: %w", id, err)
 	}
-	return u, nil
+	return nil
 }
 
 // CreateUser adds a user to a connection of the actor's tenant and gives it with
-// its id. ErrTaken when the connection has one of that userName.
+// its id. Write's ErrTaken says that the connection has one of that userName.
 func (tx *Tx) CreateUser(ctx context.Context, c ConnectionRef, u User) (User, error) {
 	if err := tx.own(c); err != nil {
 		return u, err
@@ -65,14 +78,11 @@ func (tx *Tx) CreateUser(ctx context.Context, c ConnectionRef, u User) (User, er
 	u.ID = UserID(newID())
 	u.Version = 1
 	u.CreatedAt, u.ModifiedAt = tx.now, tx.now
-	_, err := tx.exec(ctx, `INSERT INTO users (tenant_id, id, connection_id, user_name, user_name_key, external_id,
+	tx.later(`INSERT INTO users (tenant_id, id, connection_id, user_name, user_name_key, external_id,
 			display_name, display_name_key, active, doc, search, version, created_at, modified_at)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		c.Tenant, u.ID, c.ID, u.UserName, Fold(u.UserName), u.ExternalID,
 		u.DisplayName, Fold(u.DisplayName), u.Active, string(u.Doc), string(u.Search), u.Version, u.CreatedAt, u.ModifiedAt)
-	if err != nil {
-		return u, fmt.Errorf("user %q: %w", u.UserName, err)
-	}
 	if err := tx.setEmails(ctx, c, u); err != nil {
 		return u, err
 	}
@@ -80,15 +90,16 @@ func (tx *Tx) CreateUser(ctx context.Context, c ConnectionRef, u User) (User, er
 	return u, nil
 }
 
-// UpdateUser changes a user by a pure function of what it is now; change may be
-// called again. What it was goes to the past. When nothing changes, nothing is
-// written. ErrTaken when the new userName is another's.
+// UpdateUser changes a user by a pure function of what it is now, and gives it
+// with its groups; change may be called again. What it was goes to the past. When
+// nothing changes, nothing is written. Write's ErrTaken says that the new userName
+// is another's.
 func (tx *Tx) UpdateUser(ctx context.Context, c ConnectionRef, id UserID, change func(User) (User, error)) (User, error) {
 	if err := tx.own(c); err != nil {
 		return User{}, err
 	}
-	before, err := tx.lockUser(ctx, c, id, tx.pool.dialect.forUpdate)
-	if err != nil {
+	var before User
+	if err := tx.readUser(ctx, c, id, &before, true, tx.pool.dialect.forUpdate); err != nil {
 		return User{}, err
 	}
 	u, err := change(before)
@@ -102,7 +113,7 @@ func (tx *Tx) UpdateUser(ctx context.Context, c ConnectionRef, id UserID, change
 		return User{}, err
 	}
 
-	u.ID, u.CreatedAt = before.ID, before.CreatedAt
+	u.ID, u.CreatedAt, u.Groups = before.ID, before.CreatedAt, before.Groups
 	u.Version = before.Version + 1
 	u.ModifiedAt = later(tx.now, before.ModifiedAt)
 	action := UserUpdated
@@ -113,17 +124,12 @@ func (tx *Tx) UpdateUser(ctx context.Context, c ConnectionRef, id UserID, change
 		action = UserActivated
 	}
 	changeID := tx.log(action, u.subject(c), nil)
-	if err := tx.endUser(ctx, c, before, u.ModifiedAt, changeID); err != nil {
-		return User{}, err
-	}
-	_, err = tx.exec(ctx, `UPDATE users SET user_name = ?, user_name_key = ?, external_id = ?, display_name = ?, display_name_key = ?,
+	tx.endUser(c, before, u.ModifiedAt, changeID)
+	tx.later(`UPDATE users SET user_name = ?, user_name_key = ?, external_id = ?, display_name = ?, display_name_key = ?,
 			active = ?, doc = ?, search = ?, version = ?, modified_at = ?
 		WHERE tenant_id = ? AND id = ?`,
 		u.UserName, Fold(u.UserName), u.ExternalID, u.DisplayName, Fold(u.DisplayName),
 		u.Active, string(u.Doc), string(u.Search), u.Version, u.ModifiedAt, c.Tenant, u.ID)
-	if err != nil {
-		return User{}, fmt.Errorf("user %q: %w", u.UserName, err)
-	}
 	if err := tx.setEmails(ctx, c, u); err != nil {
 		return User{}, err
 	}
@@ -147,8 +153,8 @@ func (tx *Tx) DeleteUser(ctx context.Context, c ConnectionRef, id UserID) error 
 	if err != nil {
 		return err
 	}
-	u, err := tx.lockUser(ctx, c, id, tx.pool.dialect.forDelete)
-	if err != nil {
+	var u User
+	if err := tx.readUser(ctx, c, id, &u, false, tx.pool.dialect.forDelete); err != nil {
 		return err
 	}
 	// Until the lock was had, another may have added the user to one more group.
@@ -160,38 +166,20 @@ func (tx *Tx) DeleteUser(ctx context.Context, c ConnectionRef, id UserID) error 
 	if _, err := tx.endMembers(ctx, changeID, `tenant_id = ? AND user_id = ?`, c.Tenant, id); err != nil {
 		return err
 	}
-	if err := tx.endUser(ctx, c, u, later(tx.now, u.ModifiedAt), changeID); err != nil {
-		return err
-	}
+	tx.endUser(c, u, later(tx.now, u.ModifiedAt), changeID)
+	tx.later(`DELETE FROM user_emails WHERE tenant_id = ? AND user_id = ?`, c.Tenant, id)
 	if _, err := tx.exec(ctx, `DELETE FROM users WHERE tenant_id = ? AND id = ?`, c.Tenant, id); err != nil {
 		return fmt.Errorf("user %s: %w", id, err)
 	}
 	return nil
 }
 
-func (tx *Tx) lockUser(ctx context.Context, c ConnectionRef, id UserID, lock string) (User, error) {
-	var u User
-	if !validID(string(id)) {
-		return u, fmt.Errorf("user %q: %w", id, ErrNotFound)
-	}
-	err := tx.get(ctx, &u, `SELECT `+userColumns+` FROM users u
-		WHERE u.tenant_id = ? AND u.id = ? AND u.connection_id = ?`+lock, c.Tenant, id, c.ID)
-	if err != nil {
-		return u, fmt.Errorf("user %s: %w", id, err)
-	}
-	return u, nil
-}
-
 // endUser keeps what a user was until now.
-func (tx *Tx) endUser(ctx context.Context, c ConnectionRef, u User, until Instant, change ChangeID) error {
-	_, err := tx.exec(ctx, `INSERT INTO users_past (tenant_id, id, version, connection_id, user_name, external_id, display_name,
+func (tx *Tx) endUser(c ConnectionRef, u User, until Instant, change ChangeID) {
+	tx.later(`INSERT INTO users_past (tenant_id, id, version, connection_id, user_name, external_id, display_name,
 			active, doc, valid_from, valid_until, change_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		c.Tenant, u.ID, u.Version, c.ID, u.UserName, u.ExternalID, u.DisplayName,
 		u.Active, string(u.Doc), u.ModifiedAt, until, change)
-	if err != nil {
-		return fmt.Errorf("past of user %s: %w", u.ID, err)
-	}
-	return nil
 }
 
 // setEmails makes the addresses that a user is found by those of u.Emails.
@@ -212,16 +200,10 @@ func (tx *Tx) setEmails(ctx context.Context, c ConnectionRef, u User) error {
 			have = slices.Delete(have, i, i+1)
 			continue
 		}
-		_, err := tx.exec(ctx, `INSERT INTO user_emails (tenant_id, connection_id, value_key, user_id) VALUES (?, ?, ?, ?)`, c.Tenant, c.ID, e, u.ID)
-		if err != nil {
-			return fmt.Errorf("e-mail of user %s: %w", u.ID, err)
-		}
+		tx.later(`INSERT INTO user_emails (tenant_id, connection_id, value_key, user_id) VALUES (?, ?, ?, ?)`, c.Tenant, c.ID, e, u.ID)
 	}
 	for _, e := range have {
-		_, err := tx.exec(ctx, `DELETE FROM user_emails WHERE tenant_id = ? AND user_id = ? AND value_key = ?`, c.Tenant, u.ID, e)
-		if err != nil {
-			return fmt.Errorf("e-mail of user %s: %w", u.ID, err)
-		}
+		tx.later(`DELETE FROM user_emails WHERE tenant_id = ? AND user_id = ? AND value_key = ?`, c.Tenant, u.ID, e)
 	}
 	return nil
 }
@@ -230,8 +212,12 @@ func (u User) subject(c ConnectionRef) subject {
 	return subject{kind: "user", id: string(u.ID), name: u.UserName, connection: c.ID}
 }
 
-// check finds names that would not fit into an index.
+// check finds names that would not fit into an index, and a missing document:
+// PostgreSQL would refuse it, and SQLite fail in every search from then on.
 func (u User) check() error {
+	if len(u.Doc) == 0 || len(u.Search) == 0 {
+		return fmt.Errorf("user %q without a document", u.UserName)
+	}
 	keys := map[string]string{"userName": Fold(u.UserName), "externalId": u.ExternalID, "displayName": Fold(u.DisplayName)}
 	for _, e := range u.Emails {
 		if len(Fold(e)) > len(keys["emails.value"]) {

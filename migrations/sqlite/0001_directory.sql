@@ -42,6 +42,8 @@ CREATE TABLE tokens (
 );
 CREATE INDEX tokens_by_connection ON tokens (tenant_id, connection_id);
 
+-- Users and groups have no foreign key to their connection: on PostgreSQL each
+-- insert would lock the one row that all of a connection's writers share.
 CREATE TABLE users (
     tenant_id        text NOT NULL,
     id               text NOT NULL,
@@ -58,8 +60,7 @@ CREATE TABLE users (
     created_at       integer NOT NULL,
     modified_at      integer NOT NULL,
     PRIMARY KEY (tenant_id, id),
-    UNIQUE (tenant_id, connection_id, user_name_key),
-    FOREIGN KEY (tenant_id, connection_id) REFERENCES connections (tenant_id, id)
+    UNIQUE (tenant_id, connection_id, user_name_key)
 );
 CREATE UNIQUE INDEX users_in_order ON users (tenant_id, connection_id, id);
 CREATE INDEX users_by_external_id ON users (tenant_id, connection_id, external_id);
@@ -71,8 +72,7 @@ CREATE TABLE user_emails (
     connection_id text NOT NULL,
     value_key     text NOT NULL,
     user_id       text NOT NULL,
-    PRIMARY KEY (tenant_id, user_id, value_key),
-    FOREIGN KEY (tenant_id, user_id) REFERENCES users (tenant_id, id) ON DELETE CASCADE
+    PRIMARY KEY (tenant_id, user_id, value_key)
 ) WITHOUT ROWID;
 CREATE INDEX user_emails_by_value ON user_emails (tenant_id, connection_id, value_key);
 
@@ -106,8 +106,7 @@ CREATE TABLE groups (
     created_at       integer NOT NULL,
     modified_at      integer NOT NULL,
     PRIMARY KEY (tenant_id, id),
-    UNIQUE (tenant_id, connection_id, display_name_key),
-    FOREIGN KEY (tenant_id, connection_id) REFERENCES connections (tenant_id, id)
+    UNIQUE (tenant_id, connection_id, display_name_key)
 );
 CREATE UNIQUE INDEX groups_in_order ON groups (tenant_id, connection_id, id);
 CREATE INDEX groups_by_external_id ON groups (tenant_id, connection_id, external_id);

@@ -1,0 +1,299 @@
+-- Made by 'make schema' from the migrations: read it, don't edit it.
+
+CREATE TABLE public.access_tokens (
+    tenant_id uuid NOT NULL,
+    id uuid NOT NULL,
+    connection_id uuid NOT NULL,
+    credential_id uuid NOT NULL,
+    hash bytea NOT NULL,
+    hint text NOT NULL,
+    assertion bytea,
+    created_at bigint NOT NULL,
+    expires_at bigint NOT NULL
+);
+
+CREATE TABLE public.changes (
+    tenant_id uuid NOT NULL,
+    id uuid NOT NULL,
+    at bigint NOT NULL,
+    actor_kind text NOT NULL,
+    actor_id text NOT NULL,
+    request_id text NOT NULL,
+    connection_id uuid,
+    action text NOT NULL,
+    subject_kind text NOT NULL,
+    subject_id uuid NOT NULL,
+    subject_name text NOT NULL,
+    detail text NOT NULL
+);
+
+CREATE TABLE public.client_credentials (
+    tenant_id uuid NOT NULL,
+    id uuid NOT NULL,
+    connection_id uuid NOT NULL,
+    client_id uuid NOT NULL,
+    hash bytea,
+    hint text NOT NULL,
+    issuer text NOT NULL,
+    subject text NOT NULL,
+    entra_tenant text NOT NULL,
+    audience text NOT NULL,
+    keys_url text NOT NULL,
+    created_at bigint NOT NULL,
+    expires_at bigint NOT NULL,
+    revoked_at bigint DEFAULT 0 NOT NULL,
+    last_used_at bigint DEFAULT 0 NOT NULL
+);
+
+CREATE TABLE public.clients (
+    tenant_id uuid NOT NULL,
+    id uuid NOT NULL,
+    connection_id uuid NOT NULL,
+    created_at bigint NOT NULL,
+    revoked_at bigint DEFAULT 0 NOT NULL
+);
+
+CREATE TABLE public.connections (
+    tenant_id uuid NOT NULL,
+    id uuid NOT NULL,
+    name text NOT NULL,
+    name_key text NOT NULL COLLATE pg_catalog."C",
+    idp text NOT NULL,
+    created_at bigint NOT NULL,
+    last_request_at bigint DEFAULT 0 NOT NULL
+);
+
+CREATE TABLE public.groups (
+    tenant_id uuid NOT NULL,
+    id uuid NOT NULL,
+    connection_id uuid NOT NULL,
+    external_id text NOT NULL COLLATE pg_catalog."C",
+    display_name text NOT NULL,
+    display_name_key text NOT NULL COLLATE pg_catalog."C",
+    doc text NOT NULL,
+    search jsonb NOT NULL,
+    version bigint NOT NULL,
+    described_at bigint NOT NULL,
+    created_at bigint NOT NULL,
+    modified_at bigint NOT NULL
+)
+WITH (fillfactor='70');
+
+CREATE TABLE public.groups_past (
+    tenant_id uuid NOT NULL,
+    id uuid NOT NULL,
+    version bigint NOT NULL,
+    connection_id uuid NOT NULL,
+    external_id text NOT NULL,
+    display_name text NOT NULL,
+    doc text NOT NULL,
+    valid_from bigint NOT NULL,
+    valid_until bigint NOT NULL,
+    change_id uuid NOT NULL
+);
+
+CREATE TABLE public.members (
+    tenant_id uuid NOT NULL,
+    group_id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    since bigint NOT NULL,
+    change_id uuid NOT NULL
+);
+
+CREATE TABLE public.members_past (
+    tenant_id uuid NOT NULL,
+    group_id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    since bigint NOT NULL,
+    until bigint NOT NULL,
+    change_id uuid NOT NULL,
+    end_change_id uuid NOT NULL
+);
+
+CREATE TABLE public.secrets (
+    name text NOT NULL,
+    value bytea NOT NULL
+);
+
+CREATE TABLE public.tenants (
+    id uuid NOT NULL,
+    name text NOT NULL,
+    name_key text NOT NULL COLLATE pg_catalog."C",
+    created_at bigint NOT NULL
+);
+
+CREATE TABLE public.tokens (
+    tenant_id uuid NOT NULL,
+    id uuid NOT NULL,
+    connection_id uuid NOT NULL,
+    hash bytea NOT NULL,
+    hint text NOT NULL,
+    created_at bigint NOT NULL,
+    expires_at bigint NOT NULL,
+    revoked_at bigint DEFAULT 0 NOT NULL,
+    last_used_at bigint DEFAULT 0 NOT NULL
+);
+
+CREATE TABLE public.user_emails (
+    tenant_id uuid NOT NULL,
+    connection_id uuid NOT NULL,
+    value_key text NOT NULL COLLATE pg_catalog."C",
+    user_id uuid NOT NULL
+);
+
+CREATE TABLE public.users (
+    tenant_id uuid NOT NULL,
+    id uuid NOT NULL,
+    connection_id uuid NOT NULL,
+    user_name text NOT NULL,
+    user_name_key text NOT NULL COLLATE pg_catalog."C",
+    external_id text NOT NULL COLLATE pg_catalog."C",
+    display_name text NOT NULL,
+    display_name_key text NOT NULL COLLATE pg_catalog."C",
+    active boolean NOT NULL,
+    doc text NOT NULL,
+    search jsonb NOT NULL,
+    version bigint NOT NULL,
+    created_at bigint NOT NULL,
+    modified_at bigint NOT NULL
+);
+
+CREATE TABLE public.users_past (
+    tenant_id uuid NOT NULL,
+    id uuid NOT NULL,
+    version bigint NOT NULL,
+    connection_id uuid NOT NULL,
+    user_name text NOT NULL,
+    external_id text NOT NULL,
+    display_name text NOT NULL,
+    active boolean NOT NULL,
+    doc text NOT NULL,
+    valid_from bigint NOT NULL,
+    valid_until bigint NOT NULL,
+    change_id uuid NOT NULL
+);
+
+ALTER TABLE ONLY public.access_tokens
+    ADD CONSTRAINT access_tokens_hash_key UNIQUE (hash);
+
+ALTER TABLE ONLY public.access_tokens
+    ADD CONSTRAINT access_tokens_pkey PRIMARY KEY (tenant_id, id);
+
+ALTER TABLE ONLY public.access_tokens
+    ADD CONSTRAINT access_tokens_tenant_id_connection_id_assertion_key UNIQUE (tenant_id, connection_id, assertion);
+
+ALTER TABLE ONLY public.changes
+    ADD CONSTRAINT changes_pkey PRIMARY KEY (tenant_id, id);
+
+ALTER TABLE ONLY public.client_credentials
+    ADD CONSTRAINT client_credentials_hash_key UNIQUE (hash);
+
+ALTER TABLE ONLY public.client_credentials
+    ADD CONSTRAINT client_credentials_pkey PRIMARY KEY (tenant_id, id);
+
+ALTER TABLE ONLY public.clients
+    ADD CONSTRAINT clients_pkey PRIMARY KEY (tenant_id, id);
+
+ALTER TABLE ONLY public.connections
+    ADD CONSTRAINT connections_id_key UNIQUE (id);
+
+ALTER TABLE ONLY public.connections
+    ADD CONSTRAINT connections_pkey PRIMARY KEY (tenant_id, id);
+
+ALTER TABLE ONLY public.connections
+    ADD CONSTRAINT connections_tenant_id_name_key_key UNIQUE (tenant_id, name_key);
+
+ALTER TABLE ONLY public.groups_past
+    ADD CONSTRAINT groups_past_pkey PRIMARY KEY (tenant_id, id, version);
+
+ALTER TABLE ONLY public.groups
+    ADD CONSTRAINT groups_pkey PRIMARY KEY (tenant_id, id);
+
+ALTER TABLE ONLY public.groups
+    ADD CONSTRAINT groups_tenant_id_connection_id_display_name_key_key UNIQUE (tenant_id, connection_id, display_name_key);
+
+ALTER TABLE ONLY public.members_past
+    ADD CONSTRAINT members_past_pkey PRIMARY KEY (tenant_id, group_id, user_id, end_change_id);
+
+ALTER TABLE ONLY public.members
+    ADD CONSTRAINT members_pkey PRIMARY KEY (tenant_id, group_id, user_id);
+
+ALTER TABLE ONLY public.secrets
+    ADD CONSTRAINT secrets_pkey PRIMARY KEY (name);
+
+ALTER TABLE ONLY public.tenants
+    ADD CONSTRAINT tenants_name_key_key UNIQUE (name_key);
+
+ALTER TABLE ONLY public.tenants
+    ADD CONSTRAINT tenants_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.tokens
+    ADD CONSTRAINT tokens_hash_key UNIQUE (hash);
+
+ALTER TABLE ONLY public.tokens
+    ADD CONSTRAINT tokens_pkey PRIMARY KEY (tenant_id, id);
+
+ALTER TABLE ONLY public.user_emails
+    ADD CONSTRAINT user_emails_pkey PRIMARY KEY (tenant_id, user_id, value_key);
+
+ALTER TABLE ONLY public.users_past
+    ADD CONSTRAINT users_past_pkey PRIMARY KEY (tenant_id, id, version);
+
+ALTER TABLE ONLY public.users
+    ADD CONSTRAINT users_pkey PRIMARY KEY (tenant_id, id);
+
+ALTER TABLE ONLY public.users
+    ADD CONSTRAINT users_tenant_id_connection_id_user_name_key_key UNIQUE (tenant_id, connection_id, user_name_key);
+
+CREATE INDEX access_tokens_by_credential ON public.access_tokens USING btree (tenant_id, credential_id);
+
+CREATE INDEX access_tokens_by_expiry ON public.access_tokens USING btree (expires_at);
+
+CREATE INDEX changes_by_subject ON public.changes USING btree (tenant_id, subject_id, id);
+
+CREATE INDEX client_credentials_by_client ON public.client_credentials USING btree (tenant_id, client_id);
+
+CREATE UNIQUE INDEX client_federations ON public.client_credentials USING btree (client_id) WHERE ((hash IS NULL) AND (revoked_at = 0));
+
+CREATE INDEX clients_by_connection ON public.clients USING btree (tenant_id, connection_id);
+
+CREATE UNIQUE INDEX clients_live ON public.clients USING btree (tenant_id, connection_id) WHERE (revoked_at = 0);
+
+CREATE INDEX groups_by_external_id ON public.groups USING btree (tenant_id, connection_id, external_id);
+
+CREATE UNIQUE INDEX groups_in_order ON public.groups USING btree (tenant_id, connection_id, id);
+
+CREATE UNIQUE INDEX members_by_user ON public.members USING btree (tenant_id, user_id, group_id);
+
+CREATE INDEX members_past_by_user ON public.members_past USING btree (tenant_id, user_id, since);
+
+CREATE INDEX tokens_by_connection ON public.tokens USING btree (tenant_id, connection_id);
+
+CREATE INDEX user_emails_by_value ON public.user_emails USING btree (tenant_id, connection_id, value_key);
+
+CREATE INDEX users_by_display_name ON public.users USING btree (tenant_id, connection_id, display_name_key);
+
+CREATE INDEX users_by_external_id ON public.users USING btree (tenant_id, connection_id, external_id);
+
+CREATE UNIQUE INDEX users_in_order ON public.users USING btree (tenant_id, connection_id, id);
+
+ALTER TABLE ONLY public.access_tokens
+    ADD CONSTRAINT access_tokens_tenant_id_credential_id_fkey FOREIGN KEY (tenant_id, credential_id) REFERENCES public.client_credentials(tenant_id, id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.client_credentials
+    ADD CONSTRAINT client_credentials_tenant_id_client_id_fkey FOREIGN KEY (tenant_id, client_id) REFERENCES public.clients(tenant_id, id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.clients
+    ADD CONSTRAINT clients_tenant_id_connection_id_fkey FOREIGN KEY (tenant_id, connection_id) REFERENCES public.connections(tenant_id, id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.connections
+    ADD CONSTRAINT connections_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);
+
+ALTER TABLE ONLY public.members
+    ADD CONSTRAINT members_tenant_id_group_id_fkey FOREIGN KEY (tenant_id, group_id) REFERENCES public.groups(tenant_id, id);
+
+ALTER TABLE ONLY public.members
+    ADD CONSTRAINT members_tenant_id_user_id_fkey FOREIGN KEY (tenant_id, user_id) REFERENCES public.users(tenant_id, id);
+
+ALTER TABLE ONLY public.tokens
+    ADD CONSTRAINT tokens_tenant_id_connection_id_fkey FOREIGN KEY (tenant_id, connection_id) REFERENCES public.connections(tenant_id, id);

@@ -1,0 +1,228 @@
+-- Made by 'make schema' from the migrations: read it, don't edit it.
+
+CREATE TABLE access_tokens (
+    tenant_id     text NOT NULL,
+    id            text NOT NULL,
+    connection_id text NOT NULL,
+    credential_id text NOT NULL,
+    hash          blob NOT NULL UNIQUE,
+    hint          text NOT NULL,
+    assertion     blob,
+    created_at    integer NOT NULL,
+    expires_at    integer NOT NULL,
+    PRIMARY KEY (tenant_id, id),
+    UNIQUE (tenant_id, connection_id, assertion),
+    FOREIGN KEY (tenant_id, credential_id) REFERENCES client_credentials (tenant_id, id) ON DELETE CASCADE
+);
+
+CREATE INDEX access_tokens_by_credential ON access_tokens (tenant_id, credential_id);
+
+CREATE INDEX access_tokens_by_expiry ON access_tokens (expires_at);
+
+CREATE TABLE changes (
+    tenant_id     text NOT NULL,
+    id            text NOT NULL,
+    at            integer NOT NULL,
+    actor_kind    text NOT NULL,
+    actor_id      text NOT NULL,
+    request_id    text NOT NULL,
+    connection_id text,
+    action        text NOT NULL,
+    subject_kind  text NOT NULL,
+    subject_id    text NOT NULL,
+    subject_name  text NOT NULL,
+    detail        text NOT NULL,
+    PRIMARY KEY (tenant_id, id)
+);
+
+CREATE INDEX changes_by_subject ON changes (tenant_id, subject_id, id);
+
+CREATE TABLE client_credentials (
+    tenant_id     text NOT NULL,
+    id            text NOT NULL,
+    connection_id text NOT NULL,
+    client_id     text NOT NULL,
+    hash          blob UNIQUE,
+    hint          text NOT NULL,
+    issuer        text NOT NULL,
+    subject       text NOT NULL,
+    entra_tenant  text NOT NULL,
+    audience      text NOT NULL,
+    keys_url      text NOT NULL,
+    created_at    integer NOT NULL,
+    expires_at    integer NOT NULL,
+    revoked_at    integer NOT NULL DEFAULT 0,
+    last_used_at  integer NOT NULL DEFAULT 0,
+    PRIMARY KEY (tenant_id, id),
+    FOREIGN KEY (tenant_id, client_id) REFERENCES clients (tenant_id, id) ON DELETE CASCADE
+);
+
+CREATE INDEX client_credentials_by_client ON client_credentials (tenant_id, client_id);
+
+CREATE UNIQUE INDEX client_federations ON client_credentials (client_id) WHERE hash IS NULL AND revoked_at = 0;
+
+CREATE TABLE clients (
+    tenant_id     text NOT NULL,
+    id            text NOT NULL,
+    connection_id text NOT NULL,
+    created_at    integer NOT NULL,
+    revoked_at    integer NOT NULL DEFAULT 0,
+    PRIMARY KEY (tenant_id, id),
+    FOREIGN KEY (tenant_id, connection_id) REFERENCES connections (tenant_id, id) ON DELETE CASCADE
+);
+
+CREATE INDEX clients_by_connection ON clients (tenant_id, connection_id);
+
+CREATE UNIQUE INDEX clients_live ON clients (tenant_id, connection_id) WHERE revoked_at = 0;
+
+CREATE TABLE connections (
+    tenant_id       text NOT NULL REFERENCES tenants (id),
+    id              text NOT NULL UNIQUE,
+    name            text NOT NULL,
+    name_key        text NOT NULL,
+    idp             text NOT NULL,
+    created_at      integer NOT NULL,
+    last_request_at integer NOT NULL DEFAULT 0,
+    PRIMARY KEY (tenant_id, id),
+    UNIQUE (tenant_id, name_key)
+);
+
+CREATE TABLE groups (
+    tenant_id        text NOT NULL,
+    id               text NOT NULL,
+    connection_id    text NOT NULL,
+    external_id      text NOT NULL,
+    display_name     text NOT NULL,
+    display_name_key text NOT NULL,
+    doc              text NOT NULL,
+    search           text NOT NULL,
+    version          integer NOT NULL,
+    described_at     integer NOT NULL,
+    created_at       integer NOT NULL,
+    modified_at      integer NOT NULL,
+    PRIMARY KEY (tenant_id, id),
+    UNIQUE (tenant_id, connection_id, display_name_key)
+);
+
+CREATE INDEX groups_by_external_id ON groups (tenant_id, connection_id, external_id);
+
+CREATE UNIQUE INDEX groups_in_order ON groups (tenant_id, connection_id, id);
+
+CREATE TABLE groups_past (
+    tenant_id     text NOT NULL,
+    id            text NOT NULL,
+    version       integer NOT NULL,
+    connection_id text NOT NULL,
+    external_id   text NOT NULL,
+    display_name  text NOT NULL,
+    doc           text NOT NULL,
+    valid_from    integer NOT NULL,
+    valid_until   integer NOT NULL,
+    change_id     text NOT NULL,
+    PRIMARY KEY (tenant_id, id, version)
+) WITHOUT ROWID;
+
+CREATE TABLE members (
+    tenant_id text NOT NULL,
+    group_id  text NOT NULL,
+    user_id   text NOT NULL,
+    since     integer NOT NULL,
+    change_id text NOT NULL,
+    PRIMARY KEY (tenant_id, group_id, user_id),
+    FOREIGN KEY (tenant_id, group_id) REFERENCES groups (tenant_id, id),
+    FOREIGN KEY (tenant_id, user_id) REFERENCES users (tenant_id, id)
+) WITHOUT ROWID;
+
+CREATE UNIQUE INDEX members_by_user ON members (tenant_id, user_id, group_id);
+
+CREATE TABLE members_past (
+    tenant_id     text NOT NULL,
+    group_id      text NOT NULL,
+    user_id       text NOT NULL,
+    since         integer NOT NULL,
+    until         integer NOT NULL,
+    change_id     text NOT NULL,
+    end_change_id text NOT NULL,
+    PRIMARY KEY (tenant_id, group_id, user_id, end_change_id)
+) WITHOUT ROWID;
+
+CREATE INDEX members_past_by_user ON members_past (tenant_id, user_id, since);
+
+CREATE TABLE secrets (
+    name  text PRIMARY KEY,
+    value blob NOT NULL
+);
+
+CREATE TABLE tenants (
+    id         text PRIMARY KEY,
+    name       text NOT NULL,
+    name_key   text NOT NULL UNIQUE,
+    created_at integer NOT NULL
+);
+
+CREATE TABLE tokens (
+    tenant_id     text NOT NULL,
+    id            text NOT NULL,
+    connection_id text NOT NULL,
+    hash          blob NOT NULL UNIQUE,
+    hint          text NOT NULL,
+    created_at    integer NOT NULL,
+    expires_at    integer NOT NULL,
+    revoked_at    integer NOT NULL DEFAULT 0,
+    last_used_at  integer NOT NULL DEFAULT 0,
+    PRIMARY KEY (tenant_id, id),
+    FOREIGN KEY (tenant_id, connection_id) REFERENCES connections (tenant_id, id)
+);
+
+CREATE INDEX tokens_by_connection ON tokens (tenant_id, connection_id);
+
+CREATE TABLE user_emails (
+    tenant_id     text NOT NULL,
+    connection_id text NOT NULL,
+    value_key     text NOT NULL,
+    user_id       text NOT NULL,
+    PRIMARY KEY (tenant_id, user_id, value_key)
+) WITHOUT ROWID;
+
+CREATE INDEX user_emails_by_value ON user_emails (tenant_id, connection_id, value_key);
+
+CREATE TABLE users (
+    tenant_id        text NOT NULL,
+    id               text NOT NULL,
+    connection_id    text NOT NULL,
+    user_name        text NOT NULL,
+    user_name_key    text NOT NULL,
+    external_id      text NOT NULL,
+    display_name     text NOT NULL,
+    display_name_key text NOT NULL,
+    active           integer NOT NULL,
+    doc              text NOT NULL,
+    search           text NOT NULL,
+    version          integer NOT NULL,
+    created_at       integer NOT NULL,
+    modified_at      integer NOT NULL,
+    PRIMARY KEY (tenant_id, id),
+    UNIQUE (tenant_id, connection_id, user_name_key)
+);
+
+CREATE INDEX users_by_display_name ON users (tenant_id, connection_id, display_name_key);
+
+CREATE INDEX users_by_external_id ON users (tenant_id, connection_id, external_id);
+
+CREATE UNIQUE INDEX users_in_order ON users (tenant_id, connection_id, id);
+
+CREATE TABLE users_past (
+    tenant_id     text NOT NULL,
+    id            text NOT NULL,
+    version       integer NOT NULL,
+    connection_id text NOT NULL,
+    user_name     text NOT NULL,
+    external_id   text NOT NULL,
+    display_name  text NOT NULL,
+    active        integer NOT NULL,
+    doc           text NOT NULL,
+    valid_from    integer NOT NULL,
+    valid_until   integer NOT NULL,
+    change_id     text NOT NULL,
+    PRIMARY KEY (tenant_id, id, version)
+) WITHOUT ROWID;

@@ -1,0 +1,166 @@
+package store_test
+
+import (
+	"database/sql"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"gatehouse/internal/pgtest"
+	"gatehouse/store"
+	"gatehouse/store/storetest"
+)
+
+// onBoth runs a test on a migrated database of each kind.
+func onBoth(t *testing.T, test func(t *testing.T, url string)) {
+	t.Parallel()
+	for name, url := range map[string]func(*testing.T) string{"sqlite": sqliteURL, "postgres": postgresURL} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, url(t))
+		})
+	}
+}
+
+// onBothEmpty is onBoth before the first migration.
+func onBothEmpty(t *testing.T, test func(t *testing.T, url string)) {
+	t.Parallel()
+	for name, url := range map[string]func(*testing.T) string{"sqlite": newFile, "postgres": func(t *testing.T) string { return pgtest.URL(t) }} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, url(t))
+		})
+	}
+}
+
+func open(t *testing.T, url string, opts store.Options) *store.Store {
+	t.Helper()
+	s, err := store.Open(t.Context(), url, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// raw is the database behind the store's back.
+func raw(t *testing.T, url string) *sql.DB {
+	t.Helper()
+	driver, source := "postgres", url
+	if file, ok := strings.CutPrefix(url, "sqlite://"); ok {
+		driver, source = "sqlite", "file:"+strings.NewReplacer("%", "%25", "#", "%23").Replace(file)+"?_pragma=busy_timeout(10000)"
+	}
+	db, err := sql.Open(driver, source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	return db
+}
+
+func mustExec(t *testing.T, db *sql.DB, statements ...string) {
+	t.Helper()
+	for _, statement := range statements {
+		if _, err := db.Exec(statement); err != nil {
+			t.Fatalf("%s: %v", statement, err)
+		}
+	}
+}
+
+// column gives the one column of a query's rows as text.
+func column(t *testing.T, db *sql.DB, query string, args ...any) (values []string) {
+	t.Helper()
+	rows, err := db.Query(query, args...)
+	if err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var v string
+		if err := rows.Scan(&v); err != nil {
+			t.Fatal(err)
+		}
+		values = append(values, v)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return values
+}
+
+func isSQLite(url string) bool { return strings.HasPrefix(url, "sqlite://") }
+
+// clock is a time that tests move.
+type clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func newClock() *clock { return &clock{now: time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)} }
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *clock) advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+// place is a connection to write to.
+type place struct {
+	*store.Store
+	actor store.Actor
+	conn  store.Connection
+	ref   store.ConnectionRef
+}
+
+func acme(t *testing.T, s *store.Store) place {
+	t.Helper()
+	p := place{Store: s, actor: store.Actor{Kind: store.ActorSCIM, ID: "token-7"}}
+	tenant, err := s.EnsureTenant(t.Context(), p.actor, "acme")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.actor.Tenant = tenant.ID
+	p.write(t, func(tx *store.Tx) error {
+		p.conn, err = tx.CreateConnection(t.Context(), "entra", store.IdPEntra)
+		return err
+	})
+	p.ref = p.conn.Ref()
+	return p
+}
+
+func (p place) write(t testing.TB, f func(*store.Tx) error) {
+	t.Helper()
+	if err := p.Write(t.Context(), p.actor, f); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// person and team are as the edge would make them.
+func person(name string, active bool) store.User {
+	return store.User{UserName: name, DisplayName: name, Active: active, ExternalID: "x-" + name, Emails: []string{name + "@corp.example"},
+		Doc:    fmt.Appendf(nil, `{"userName":%q,"externalId":"x-%s","active":%t}`, name, name, active),
+		Search: fmt.Appendf(nil, `{"username":%q,"emails":[{"value":"%s@corp.example"}]}`, name, name)}
+}
+
+func team(name string) store.Group {
+	doc := fmt.Appendf(nil, `{"displayname":%q}`, name)
+	return store.Group{DisplayName: name, Doc: doc, Search: doc}
+}
+
+func TestTwoStoresOnOneDatabase(t *testing.T) {
+	onBoth(t, func(t *testing.T, url string) {
+		storetest.Crowd(t, open(t, url, store.Options{}), open(t, url, store.Options{}))
+	})
+}

@@ -1,0 +1,158 @@
+package store_test
+
+import (
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"gatehouse/store"
+
+	"github.com/lib/pq"
+)
+
+// TestProbesUseAnIndex holds that what identity providers ask before every write
+// reads a handful of rows of a large directory, also when nobody is found.
+func TestProbesUseAnIndex(t *testing.T) {
+	onBoth(t, func(t *testing.T, url string) {
+		s := open(t, url, store.Options{})
+		p := acme(t, s)
+		ctx := t.Context()
+		var last store.User
+		p.write(t, func(tx *store.Tx) error {
+			for i := range 2000 {
+				u := person(fmt.Sprintf("user%04d", i), true)
+				if i%2 == 0 {
+					u.ExternalID = "" // half of them have none: one very common value
+					u.Doc = fmt.Appendf(nil, `{"userName":%q}`, u.UserName)
+				}
+				var err error
+				if last, err = tx.CreateUser(ctx, p.ref, u); err != nil {
+					return err
+				}
+				if _, _, err := tx.CreateGroup(ctx, p.ref, team("group "+u.UserName), []store.UserID{last.ID}); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		db := raw(t, url)
+		mustExec(t, db, `ANALYZE`)
+
+		eq := func(value string, path ...string) store.Filter {
+			return store.Compare{Attr: store.Attr{Path: path, Multi: len(path) == 2}, Op: store.Equal, Value: value}
+		}
+		one := func(f store.Filter) store.Query { return store.Query{Filter: f, Limit: 100} }
+		for _, c := range []struct {
+			what   string
+			groups bool
+			q      store.Query
+			sqlite string // what the index must be asked for
+		}{
+			{"userName", false, one(eq("user1999", "username")), "user_name_key=?"},
+			{"userName of nobody", false, one(eq("nobody", "username")), "user_name_key=?"},
+			{"externalId", false, one(eq("x-user1999", "externalid")), "external_id=?"},
+			{"externalId of nobody", false, one(eq("x-nobody", "externalid")), "external_id=?"},
+			{"displayName", false, one(eq("user1999", "displayname")), "display_name_key=?"},
+			{"emails.value", false, one(eq("user1999@corp.example", "emails", "value")), "value_key=?"},
+			{"emails.value of nobody", false, one(eq("nobody@corp.example", "emails", "value")), "value_key=?"},
+			{"emails[value eq]", false, one(store.Some{Attr: store.Attr{Path: []string{"emails"}}, Where: eq("user1999@corp.example", "value")}), "value_key=?"},
+			{"id", false, one(eq(string(last.ID), "id")), "id=?"},
+			{"userName and active", false, one(store.And{eq("user1999", "username"), store.Compare{Attr: store.Attr{Path: []string{"active"}}, Op: store.Equal, Value: true}}), "user_name_key=?"},
+			{"the page behind a user", false, store.Query{After: string(last.ID), Limit: 5}, "id>?"},
+			{"a group's displayName", true, one(eq("group user1999", "displayname")), "display_name_key=?"},
+			{"a group's externalId, of none", true, one(eq("x", "externalid")), "external_id=?"},
+			{"members.value", true, one(eq(string(last.ID), "members", "value")), "user_id=?"},
+			{"id and members.value", true, one(store.And{eq(string(last.ID), "members", "value"), eq(string(last.ID), "id")}), "id=?"},
+		} {
+			query, args := s.UsersQuery(p.ref, c.q)
+			if c.groups {
+				query, args = s.GroupsQuery(p.ref, c.q)
+			}
+			if isSQLite(url) {
+				plan := sqlitePlan(t, db, query, args)
+				if !strings.Contains(plan, c.sqlite) || strings.Contains(plan, "SCAN u") || strings.Contains(plan, "SCAN g") || strings.Contains(plan, "SCAN m") {
+					t.Errorf("%s: got plan\n%swant a search by %s", c.what, plan, c.sqlite)
+				}
+				continue
+			}
+			if rows, plan := postgresRows(t, db, query, args); rows > 30 {
+				t.Errorf("%s: %v rows read, want a handful:\n%s", c.what, rows, plan)
+			}
+		}
+	})
+}
+
+func sqlitePlan(t *testing.T, db *sql.DB, query string, args []any) (plan string) {
+	t.Helper()
+	rows, err := db.Query("EXPLAIN QUERY PLAN "+query, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id, parent, unused int
+		var detail string
+		if err := rows.Scan(&id, &parent, &unused, &detail); err != nil {
+			t.Fatal(err)
+		}
+		plan += detail + "\n"
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return plan
+}
+
+// postgresRows runs a query until PostgreSQL may plan it for values it doesn't
+// know (after five times), and gives how many rows all its scans looked at.
+func postgresRows(t *testing.T, db *sql.DB, query string, args []any) (float64, string) {
+	t.Helper()
+	conn, err := db.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	var values []string
+	for _, a := range args {
+		values = append(values, pq.QuoteLiteral(fmt.Sprint(a)))
+	}
+	var text string
+	execute := "EXECUTE probe (" + strings.Join(values, ", ") + ")"
+	for _, statement := range append([]string{"DEALLOCATE ALL", "PREPARE probe AS " + query}, slices.Repeat([]string{execute}, 6)...) {
+		if _, err := conn.ExecContext(t.Context(), statement); err != nil {
+			t.Fatalf("%s: %v", statement, err)
+		}
+	}
+	explain := "EXPLAIN (ANALYZE, FORMAT JSON) " + execute
+	if err := conn.QueryRowContext(t.Context(), explain).Scan(&text); err != nil {
+		t.Fatalf("%s: %v", explain, err)
+	}
+	var plans []struct{ Plan planNode }
+	if err := json.Unmarshal([]byte(text), &plans); err != nil {
+		t.Fatal(err)
+	}
+	return plans[0].Plan.read(), text
+}
+
+type planNode struct {
+	Type    string  `json:"Node Type"`
+	Rows    float64 `json:"Actual Rows"`
+	Loops   float64 `json:"Actual Loops"`
+	Removed float64 `json:"Rows Removed by Filter"`
+	Recheck float64 `json:"Rows Removed by Index Recheck"`
+	Plans   []planNode
+}
+
+func (n planNode) read() float64 {
+	var rows float64
+	if strings.Contains(n.Type, "Scan") {
+		rows = (n.Rows + n.Removed + n.Recheck) * n.Loops
+	}
+	for _, p := range n.Plans {
+		rows += p.read()
+	}
+	return rows
+}

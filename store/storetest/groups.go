@@ -1,0 +1,168 @@
+package storetest
+
+import (
+	"errors"
+	"slices"
+	"testing"
+
+	"gatehouse/store"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func groupRoundTrip(t *testing.T, s *store.Store) {
+	ctx := t.Context()
+	p := acme(t, s)
+	ids := p.addPeople(t, "ann", "bob")
+	made := p.addGroup(t, team("Crew", map[string]any{"externalId": "g-1"}), ids[0])
+	got := p.group(t, made.ID)
+	made.Search = nil
+	if diff := cmp.Diff(made, got); diff != "" || got.Version != 1 {
+		t.Errorf("what was made (-) is not what is read (+):\n%s", diff)
+	}
+	p.addGroup(t, team("Staff", nil))
+	update := func(to store.Group, delta store.MemberDelta) error {
+		return p.Write(ctx, p.actor, func(tx *store.Tx) error {
+			_, _, err := tx.UpdateGroup(ctx, p.ref, made.ID, func(g store.Group) (store.Group, store.MemberDelta, error) {
+				return rename(g, to.DisplayName), delta, nil
+			})
+			return err
+		})
+	}
+	wantErr(t, "another's name", update(team("STAFF", nil), store.MemberDelta{Add: ids}), store.ErrTaken)
+	if now := p.members(t, made.ID); !slices.Equal(now, ids[:1]) {
+		t.Errorf("members after the refusal: got %v, want %v", now, ids[:1])
+	}
+	refusal := errors.New("no")
+	err := p.Write(ctx, p.actor, func(tx *store.Tx) error {
+		_, _, err := tx.UpdateGroup(ctx, p.ref, made.ID, func(g store.Group) (store.Group, store.MemberDelta, error) {
+			return g, store.MemberDelta{}, refusal
+		})
+		return err
+	})
+	wantErr(t, "the change refuses", err, refusal)
+
+	if err := update(team("Team", nil), store.MemberDelta{Add: ids[1:]}); err != nil {
+		t.Fatal(err)
+	}
+	if got := p.group(t, made.ID); got.DisplayName != "Team" || got.Version != 2 || !slices.Equal(p.members(t, made.ID), ids) {
+		t.Errorf("got %+v with %v, want version 2 of Team with both", got, p.members(t, made.ID))
+	}
+	p.write(t, func(tx *store.Tx) error { return tx.DeleteGroup(ctx, p.ref, made.ID) })
+	_, err = s.Group(ctx, p.ref, made.ID)
+	wantErr(t, "read the deleted", err, store.ErrNotFound)
+	if again := p.addGroup(t, team("Team", nil)); again.ID == made.ID || len(p.members(t, again.ID)) != 0 {
+		t.Errorf("a group that comes back: got %+v, want a new and empty one", again)
+	}
+	clean(t, s)
+}
+
+func membersByDelta(t *testing.T, s *store.Store) {
+	p := acme(t, s)
+	ids := p.addPeople(t, "ann", "bob", "eve", "zoe")
+	ann, bob, eve, zoe := ids[0], ids[1], ids[2], ids[3]
+	crew := p.addGroup(t, team("crew", nil))
+	other := p.addGroup(t, team("other", nil), ids...)
+	for _, step := range []struct {
+		why            string
+		delta          store.MemberDelta
+		added, removed int
+		want           []store.UserID
+	}{
+		{"the first", store.MemberDelta{Add: []store.UserID{ann, bob}}, 2, 0, []store.UserID{ann, bob}},
+		{"one is there already, one is named twice", store.MemberDelta{Add: []store.UserID{bob, eve, eve}}, 1, 0, []store.UserID{ann, bob, eve}},
+		{"one is not there", store.MemberDelta{Remove: []store.UserID{ann, zoe, ann}}, 0, 1, []store.UserID{bob, eve}},
+		{"come and go", store.MemberDelta{Add: []store.UserID{ann, zoe}, Remove: []store.UserID{bob}}, 2, 1, []store.UserID{ann, eve, zoe}},
+		{"replaced: one stays", store.MemberDelta{Replace: true, Add: []store.UserID{zoe, bob}}, 1, 2, []store.UserID{bob, zoe}},
+		{"replaced by the same", store.MemberDelta{Replace: true, Add: []store.UserID{bob, zoe, bob}}, 0, 0, []store.UserID{bob, zoe}},
+		{"replaced by nobody", store.MemberDelta{Replace: true}, 0, 2, nil},
+		{"nothing", store.MemberDelta{}, 0, 0, nil},
+	} {
+		before := p.group(t, crew.ID)
+		res, err := p.changeMembers(t, crew.ID, step.delta)
+		if err != nil || res.Added != step.added || res.Removed != step.removed || len(res.Unknown) > 0 {
+			t.Errorf("%s: got %+v, %v, want %d added and %d removed", step.why, res, err, step.added, step.removed)
+		}
+		if got := p.members(t, crew.ID); !slices.Equal(got, step.want) {
+			t.Errorf("%s: got members %v, want %v", step.why, got, step.want)
+		}
+		want := before.Version
+		if res.Changed() {
+			want++
+		}
+		if after := p.group(t, crew.ID); after.Version != want || after.DescribedAt != crew.DescribedAt {
+			t.Errorf("%s: got version %d described %v, want %d and %v", step.why, after.Version, after.DescribedAt, want, crew.DescribedAt)
+		}
+	}
+	if got := p.members(t, other.ID); !slices.Equal(got, ids) || p.group(t, other.ID).Version != 1 {
+		t.Errorf("another group: got %v, want %v untouched", got, ids)
+	}
+
+	var both []store.UserID
+	err := p.EachMember(t.Context(), p.ref, []store.GroupID{other.ID, crew.ID}, func(g store.GroupID, u store.UserID) error {
+		if g != other.ID {
+			t.Errorf("member of %s, which has none", g)
+		}
+		both = append(both, u)
+		return nil
+	})
+	if err != nil || !slices.Equal(both, ids) {
+		t.Errorf("members of two groups: got %v, %v, want %v", both, err, ids)
+	}
+	clean(t, s)
+}
+
+func unknownMembers(t *testing.T, s *store.Store) {
+	p := acme(t, s)
+	ids := p.addPeople(t, "ann")
+	foreign := newPlace(t, s, "acme", "okta").addPeople(t, "bob")[0]
+	never := store.UserID("01990000-0000-7000-8000-000000000000")
+	crew, res := store.Group{}, store.MembersResult{}
+	unknown := []store.UserID{foreign, never, "nonsense"}
+	p.write(t, func(tx *store.Tx) error {
+		var err error
+		crew, res, err = tx.CreateGroup(t.Context(), p.ref, team("crew", nil), append(ids, unknown...))
+		return err
+	})
+	for _, why := range []string{"create", "replace"} {
+		if !slices.Equal(sorted(res.Unknown), sorted(unknown)) {
+			t.Errorf("%s: got unknown %v, want %v", why, res.Unknown, unknown)
+		}
+		if got := p.members(t, crew.ID); !slices.Equal(got, ids) {
+			t.Errorf("%s: got members %v, want %v", why, got, ids)
+		}
+		var err error
+		if res, err = p.changeMembers(t, crew.ID, store.MemberDelta{Replace: true, Add: append(ids, unknown...)}); err != nil || res.Changed() {
+			t.Errorf("replace: got %+v, %v, want no change", res, err)
+		}
+	}
+	if res, err := p.changeMembers(t, crew.ID, store.MemberDelta{Remove: unknown}); err != nil || res.Changed() || len(res.Unknown) > 0 {
+		t.Errorf("remove unknown ones: got %+v, %v, want nothing", res, err)
+	}
+	clean(t, s)
+}
+
+func largeGroup(t *testing.T, s *store.Store) {
+	p := acme(t, s)
+	ids := p.addPeople(t, numbered("user", 5001)...)
+	crew := p.addGroup(t, team("crew", nil), ids[:5000]...)
+	for _, step := range []struct {
+		why   string
+		delta store.MemberDelta
+		want  []store.UserID
+	}{
+		{"one more keeps the other 5,000", store.MemberDelta{Add: ids[5000:]}, ids},
+		{"one less keeps the other 5,000", store.MemberDelta{Remove: ids[:1]}, ids[1:]},
+		{"replaced by all", store.MemberDelta{Replace: true, Add: ids}, ids},
+		{"4,000 go", store.MemberDelta{Remove: ids[:4000]}, ids[4000:]},
+		{"replaced by half", store.MemberDelta{Replace: true, Add: ids[:2500]}, ids[:2500]},
+	} {
+		if _, err := p.changeMembers(t, crew.ID, step.delta); err != nil {
+			t.Fatalf("%s: %v", step.why, err)
+		}
+		if got := p.members(t, crew.ID); !slices.Equal(got, step.want) {
+			t.Errorf("%s: got %d members, want %d", step.why, len(got), len(step.want))
+		}
+	}
+	clean(t, s)
+}

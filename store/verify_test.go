@@ -1,0 +1,108 @@
+package store_test
+
+import (
+	"slices"
+	"testing"
+
+	"gatehouse/store"
+)
+
+// TestVerifyFindsDamage spoils a sound database in one way at a time.
+func TestVerifyFindsDamage(t *testing.T) {
+	const nobody = "01990000-0000-7000-8000-000000000000"
+	damages := []struct {
+		check, damage string
+		sqlite        bool // only there
+	}{
+		{check: "members point to users and groups of one connection", damage: `UPDATE members SET user_id = '` + nobody + `' WHERE user_id = (SELECT id FROM users WHERE user_name = 'ann')`},
+		{check: "members point to users and groups of one connection", damage: `UPDATE members SET group_id = '` + nobody + `'`},
+		{check: "members point to users and groups of one connection", damage: `UPDATE groups SET connection_id = '` + nobody + `'`},
+		{check: "users belong to a connection", damage: `UPDATE users SET connection_id = '` + nobody + `' WHERE user_name = 'ann'`},
+		{check: "groups belong to a connection", damage: `UPDATE groups SET connection_id = '` + nobody + `'`},
+		{check: "every user was created in the log", damage: `DELETE FROM changes WHERE action = 'user.created' AND subject_name = 'ann'`},
+		{check: "every group was created in the log", damage: `DELETE FROM changes WHERE action = 'group.created'`},
+		{check: "every user created in the log is here or was deleted in the log", damage: `DELETE FROM changes WHERE action = 'user.deleted'`},
+		{check: "every group created in the log is here or was deleted in the log", damage: `DELETE FROM changes WHERE action = 'group.deleted'`},
+		{check: "a user's versions are all kept", damage: `DELETE FROM users_past`},
+		{check: "a user's versions are all kept", damage: `UPDATE users SET version = 7 WHERE user_name = 'ann'`},
+		{check: "the past ends after it began", damage: `UPDATE users_past SET valid_until = valid_from - 1`},
+		{check: "the past ends after it began", damage: `UPDATE groups_past SET valid_until = valid_from - 1`},
+		{check: "the past ends after it began", damage: `UPDATE members_past SET until = since - 1`},
+		{check: "memberships began with a change in the log", damage: `UPDATE members SET change_id = '` + nobody + `'`},
+		{check: "memberships ended with a change in the log", damage: `UPDATE members_past SET end_change_id = '` + nobody + `'`},
+		{check: "e-mail keys belong to a user of the connection", damage: `UPDATE user_emails SET user_id = '` + nobody + `' WHERE value_key LIKE 'ann%'`},
+		{check: "columns agree with the document", damage: `UPDATE users SET user_name = 'eve' WHERE user_name = 'ann'`},
+		{check: "columns agree with the document", damage: `UPDATE users SET user_name_key = 'eve' WHERE user_name = 'ann'`},
+		{check: "columns agree with the document", damage: `UPDATE users SET external_id = 'eve' WHERE user_name = 'ann'`},
+		{check: "columns agree with the document", damage: `UPDATE users SET active = NOT active WHERE user_name = 'ann'`},
+		{check: "columns agree with the document", damage: `UPDATE users SET doc = '{' WHERE user_name = 'ann'`},
+		{check: "file", sqlite: true, damage: `PRAGMA writable_schema = 1; DELETE FROM sqlite_master WHERE name = 'changes_by_subject'; PRAGMA schema_version = 999`},
+	}
+	onBoth(t, func(t *testing.T, url string) {
+		s := open(t, url, store.Options{})
+		sound(t, s)
+		clean(t, s)
+		db := raw(t, url)
+		if !isSQLite(url) { // where a raw connection doesn't check foreign keys
+			for _, drop := range column(t, db, `SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname)
+				FROM pg_constraint WHERE contype = 'f'`) {
+				mustExec(t, db, drop)
+			}
+		}
+		for _, table := range spoilt {
+			mustExec(t, db, `CREATE TABLE sound_`+table+` AS SELECT * FROM `+table)
+		}
+		for _, c := range damages {
+			if c.sqlite && !isSQLite(url) {
+				continue
+			}
+			for _, table := range spoilt {
+				mustExec(t, db, `DELETE FROM `+table, `INSERT INTO `+table+` SELECT * FROM sound_`+table)
+			}
+			clean(t, s)
+			mustExec(t, db, c.damage)
+			findings, err := s.Verify(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !slices.ContainsFunc(findings, func(f store.Finding) bool { return f.Check == c.check && f.Detail != "" }) {
+				t.Errorf("%s: got %v, want it found by %q", c.damage, findings, c.check)
+			}
+		}
+	})
+}
+
+// spoilt are the tables that damages touch.
+var spoilt = []string{"users", "users_past", "user_emails", "groups", "groups_past", "members", "members_past", "changes"}
+
+// sound fills a database with something of every kind.
+func sound(t *testing.T, s *store.Store) {
+	t.Helper()
+	ctx := t.Context()
+	p := acme(t, s)
+	p.write(t, func(tx *store.Tx) error {
+		var ids []store.UserID
+		for _, name := range []string{"ann", "bob", "leaver"} {
+			u, err := tx.CreateUser(ctx, p.ref, person(name, true))
+			if err != nil {
+				return err
+			}
+			ids = append(ids, u.ID)
+		}
+		_, err := tx.UpdateUser(ctx, p.ref, ids[0], func(store.User) (store.User, error) { return person("ann", false), nil })
+		if err != nil {
+			return err
+		}
+		if _, _, err := tx.CreateGroup(ctx, p.ref, team("crew"), ids); err != nil {
+			return err
+		}
+		gone, _, err := tx.CreateGroup(ctx, p.ref, team("gone"), ids)
+		if err != nil {
+			return err
+		}
+		if err := tx.DeleteGroup(ctx, p.ref, gone.ID); err != nil {
+			return err
+		}
+		return tx.DeleteUser(ctx, p.ref, ids[2])
+	})
+}
