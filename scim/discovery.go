@@ -37,6 +37,10 @@ func (s *Server) getServiceProviderConfig(w http.ResponseWriter, r *http.Request
 			"type": "oauthbearertoken", "name": "OAuth Bearer Token",
 			"description": "A token of this connection, made by 'gatehouse token add'.",
 			"specUri":     "https://www.rfc-editor.org/info/rfc6750", "primary": true,
+		}, {
+			"type": "oauth2", "name": "OAuth 2.0 client credentials",
+			"description": "An access token from /oauth2/token, for the client made by 'gatehouse client add' or 'gatehouse client federate'.",
+			"specUri":     "https://www.rfc-editor.org/info/rfc6749", "primary": false,
 		}},
 		"meta": document{"resourceType": "ServiceProviderConfig", "location": c.base + "/ServiceProviderConfig"},
 	}))

@@ -99,17 +99,13 @@ func (s *Server) listUsers(w http.ResponseWriter, r *http.Request, c caller) err
 	if err != nil {
 		return err
 	}
+	q.WithGroups = p.includes("groups")
 	users, total, err := s.store.Users(r.Context(), c.conn, q.Query)
 	if err != nil {
 		return err
 	}
 	more := len(users) > q.count
 	users = users[:min(len(users), q.count)]
-	if p.includes("groups") {
-		if err := s.fillGroups(r, c, users); err != nil {
-			return err
-		}
-	}
 	next := ""
 	if more {
 		next = string(users[len(users)-1].ID)
@@ -128,29 +124,6 @@ func (s *Server) listUsers(w http.ResponseWriter, r *http.Request, c caller) err
 	}
 	out.text("]}")
 	return out.close()
-}
-
-// fillGroups reads the groups of all users of a page at once.
-func (s *Server) fillGroups(r *http.Request, c caller, users []store.User) error {
-	ids := make([]store.UserID, len(users))
-	for i, u := range users {
-		ids[i] = u.ID
-	}
-	memberships, err := s.store.Memberships(r.Context(), c.conn.Tenant, ids)
-	if err != nil {
-		return err
-	}
-	groups := map[store.UserID][]document{}
-	for _, m := range memberships {
-		groups[m.UserID] = append(groups[m.UserID], document{"value": m.GroupID, "display": m.DisplayName, "type": "direct"})
-	}
-	for i, u := range users {
-		users[i].Groups = []byte("[]")
-		if g := groups[u.ID]; g != nil {
-			users[i].Groups = jsonOf(g)
-		}
-	}
-	return nil
 }
 
 func (s *Server) listGroups(w http.ResponseWriter, r *http.Request, c caller) error {

@@ -6,7 +6,8 @@
 //	s, err := scim.New(ctx, st, scim.Options{})
 //	mux, err := web.Mux(s.Routes())
 //
-// Read the files in the order of a request: server.go (routes, who may enter),
+// Read the files in the order of a request: oauth.go (a token, for those who
+// come without), server.go (routes, who may enter),
 // decode.go (a bounded body), normalize.go and patch.go (dialects into
 // documents and deltas), users.go and groups.go (the resources), list.go and
 // filter.go (queries), answer.go and project.go (what goes back).
@@ -41,6 +42,12 @@ type Options struct {
 	MaxBody int64
 	// Rate bounds the requests a second of each connection; 0 means no bound.
 	Rate float64
+	// AccessTokenLife is how long an access token works; 0 means
+	// DefaultAccessTokenLife.
+	AccessTokenLife time.Duration
+	// VerifyAssertion checks what clients show instead of a secret; nil refuses
+	// them all.
+	VerifyAssertion VerifyAssertion
 	// Log is told what has no request to be told in; nil means slog.Default().
 	Log *slog.Logger
 }
@@ -61,6 +68,9 @@ type Server struct {
 func New(ctx context.Context, st *store.Store, opts Options) (*Server, error) {
 	if opts.MaxBody == 0 {
 		opts.MaxBody = DefaultMaxBody
+	}
+	if opts.AccessTokenLife == 0 {
+		opts.AccessTokenLife = DefaultAccessTokenLife
 	}
 	if opts.Log == nil {
 		opts.Log = slog.Default()
@@ -124,7 +134,7 @@ func (s *Server) endpoints() []endpoint {
 	}
 }
 
-// Routes is the table of routes. Everything below /scim/ is answered here, also
+// Routes is the table of routes, with the token endpoint. Everything below /scim/ is answered here, also
 // what does not exist: in SCIM's form, and only to those who may ask.
 func (s *Server) Routes() []web.Route {
 	var routes []web.Route
@@ -152,6 +162,7 @@ func (s *Server) Routes() []web.Route {
 	routes = append(routes, web.Route{Pattern: "/scim/", Access: web.SCIMToken, Handler: s.guard(func(w http.ResponseWriter, r *http.Request, _ caller) error {
 		return scimerr.ScimError{Status: http.StatusNotFound, Detail: "There is no such endpoint. The address is /scim/{connection}/v2 followed by /Users or /Groups."}
 	})})
+	routes = append(routes, s.oauthRoutes()...)
 	slices.SortFunc(routes, func(a, b web.Route) int { return strings.Compare(a.Pattern+" "+a.Method, b.Pattern+" "+b.Method) })
 	return routes
 }
@@ -315,15 +326,20 @@ func (u *usage) take() map[store.TokenID]store.Token {
 	return last
 }
 
-// Run writes down every two seconds when tokens were last used, until ctx ends.
-// A crash loses no more than that.
+// Run writes down every two seconds when tokens were last used, and deletes old
+// access tokens every minute, until ctx ends. A crash loses no more than that.
 func (s *Server) Run(ctx context.Context) {
 	tick := time.NewTicker(2 * time.Second)
 	defer tick.Stop()
+	minute := time.NewTicker(time.Minute)
+	defer minute.Stop()
+	s.sweep(ctx)
 	for {
 		select {
 		case <-tick.C:
 			s.flush(ctx)
+		case <-minute.C:
+			s.sweep(ctx)
 		case <-ctx.Done():
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 			defer cancel()

@@ -159,10 +159,7 @@ func (s *Server) changeUser(w http.ResponseWriter, r *http.Request, c caller, ch
 			return err
 		}
 		after = u
-		if p.includes("groups") {
-			after, err = tx.User(r.Context(), c.conn, u.ID, true)
-		}
-		return err
+		return nil
 	})
 	if err != nil {
 		return userTaken(userMissing(err, id), after.UserName)

@@ -10,6 +10,8 @@ import (
 
 	"github.com/alecthomas/kong"
 	"go.yaml.in/yaml/v3"
+
+	"gatehouse/store"
 )
 
 // settings are flags, variables GATEHOUSE_… of the same name, or keys of the
@@ -36,6 +38,8 @@ type serveSettings struct {
 	MetricsListen   string        `help:"Address for /metrics, on a listener of its own; none by default." placeholder:"HOST:PORT"`
 	MaxBody         int64         `help:"Largest request body in bytes." default:"33554432" placeholder:"BYTES"`
 	RateLimit       float64       `help:"Most requests a second of one connection, at least 25; 0 means no limit." default:"0" placeholder:"N"`
+	AccessTokenLife time.Duration `help:"How long an OAuth access token works, 1h to 6h." default:"1h" placeholder:"TIME"`
+	LoopbackIssuers bool          `help:"Let issuers of assertions be on this machine: for tests." hidden:""`
 	ShutdownTimeout time.Duration `help:"How long requests in progress may take when the server stops." default:"20s" placeholder:"TIME"`
 }
 
@@ -62,6 +66,8 @@ func (s *serveSettings) AfterApply() error {
 	switch {
 	case s.RateLimit != 0 && s.RateLimit < minRate:
 		return fmt.Errorf("rate-limit %v: want 0 or at least %d, since Entra sends that many", s.RateLimit, minRate)
+	case s.AccessTokenLife < store.MinAccessTokenLife || s.AccessTokenLife > store.MaxAccessTokenLife:
+		return fmt.Errorf("access-token-life %v: want %v to %v, since Entra does", s.AccessTokenLife, store.MinAccessTokenLife, store.MaxAccessTokenLife)
 	case s.MaxBody < 1024:
 		return fmt.Errorf("max-body %d: want at least 1024 bytes", s.MaxBody)
 	}

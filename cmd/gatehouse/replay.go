@@ -8,9 +8,12 @@ import (
 )
 
 type replayCmd struct {
-	SCIMURL string `name:"url" help:"The SCIM URL of a connection, as 'connection add' printed it." required:"" placeholder:"URL" env:"-"`
-	Token   string `help:"A token of the connection." required:"" placeholder:"TOKEN"`
-	File    string `arg:"" help:"Recorded requests, one JSON object a line." type:"existingfile"`
+	SCIMURL      string `name:"url" help:"The SCIM URL of a connection, as 'connection add' printed it." required:"" placeholder:"URL" env:"-"`
+	Token        string `help:"A token of the connection." required:"" placeholder:"TOKEN"`
+	ClientID     string `help:"The connection's OAuth client, for lines that ask for an access token." placeholder:"ID"`
+	ClientSecret string `help:"A secret of the client." placeholder:"SECRET"`
+	Assertion    string `help:"A signed assertion of the client (RFC 7523)." placeholder:"JWT"`
+	File         string `arg:"" help:"Recorded requests, one JSON object a line." type:"existingfile"`
 }
 
 // Help shows an example.
@@ -29,7 +32,10 @@ func (c *replayCmd) Run(a *app) error {
 		return err
 	}
 	defer f.Close()
-	p := replay.Player{BaseURL: c.SCIMURL, Token: c.Token}
+	p := replay.Player{
+		BaseURL: c.SCIMURL, Token: c.Token,
+		ClientID: c.ClientID, ClientSecret: c.ClientSecret, Assertion: c.Assertion,
+	}
 	results := []replay.Result{}
 	summary, err := p.Play(a.ctx, f, func(r replay.Result) {
 		results = append(results, r)

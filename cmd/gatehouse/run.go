@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"gatehouse/internal/web"
+	"gatehouse/oidc"
 	"gatehouse/scim"
 	"gatehouse/store"
 	"gatehouse/ui"
@@ -29,11 +30,29 @@ type server struct {
 }
 
 func newServer(ctx context.Context, cfg serveSettings, st *store.Store, log *slog.Logger) (*server, error) {
-	edge, err := scim.New(ctx, st, scim.Options{URL: cfg.URL, MaxBody: cfg.MaxBody, Rate: cfg.RateLimit, Log: log})
+	edge, err := scim.New(ctx, st, scim.Options{
+		URL: cfg.URL, MaxBody: cfg.MaxBody, Rate: cfg.RateLimit, Log: log,
+		AccessTokenLife: cfg.AccessTokenLife,
+		VerifyAssertion: verifyAssertions(oidc.NewVerifier(oidc.NewEgress(cfg.LoopbackIssuers), nil)),
+	})
 	if err != nil {
 		return nil, err
 	}
 	return &server{cfg: cfg, store: st, log: log, scim: edge}, nil
+}
+
+// verifyAssertions joins the protocol, which knows no store, to the edge, which
+// knows no protocol.
+func verifyAssertions(v *oidc.Verifier) scim.VerifyAssertion {
+	return func(ctx context.Context, f store.Federation, assertion string) (string, error) {
+		a, err := v.VerifyAssertion(ctx, oidc.Pinned{
+			Issuer: f.Issuer, Subject: f.Subject, Audience: f.Audience, EntraTenant: f.EntraTenant, KeysURL: f.KeysURL,
+		}, assertion)
+		if errors.Is(err, oidc.ErrUnavailable) {
+			err = fmt.Errorf("%w: %w", scim.ErrIssuerUnavailable, err)
+		}
+		return a.ID, err
+	}
 }
 
 // routes is every address that the server answers.

@@ -35,6 +35,8 @@ const (
 	Public Access = "public"
 	// SCIMToken routes want a live token of the connection in their path.
 	SCIMToken Access = "scim-token"
+	// ClientCredentials routes want a client that proves itself (RFC 6749 §2.3).
+	ClientCredentials Access = "client-credentials"
 )
 
 // Route is one line of the table of routes.
