@@ -1,0 +1,295 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// requestTimeout bounds one request; a slower answer counts as an error.
+const requestTimeout = 60 * time.Second
+
+// request is one call of the load, with what makes its answer right.
+type request struct {
+	method, path string // path is relative to the server's base
+	body         []byte
+	status       int
+	// check looks into the body of an answer with the right status; nil where
+	// there is none to look into.
+	check func(body []byte) error
+	// aside marks a request that only undoes the one before it: it is made and
+	// checked, and its latency isn't counted.
+	aside bool
+}
+
+// conn is one keep-alive connection. It writes HTTP/1.1 by hand, because the
+// generator shares the processors with the server that it measures, and
+// net/http's client costs more than many of the answers.
+type conn struct {
+	server *server
+	tcp    net.Conn
+	in     *bufio.Reader
+	out    []byte
+}
+
+// do makes one request and gives its status, body and latency in full.
+func (c *conn) do(r request) (status int, body []byte, took time.Duration, err error) {
+	if c.tcp == nil {
+		if c.tcp, err = net.DialTimeout("tcp", c.server.addr, requestTimeout); err != nil {
+			return 0, nil, 0, err
+		}
+		c.in = bufio.NewReaderSize(c.tcp, 64<<10)
+	}
+	start := time.Now()
+	status, body, again, err := c.roundTrip(r, start.Add(requestTimeout))
+	took = time.Since(start)
+	if err != nil || !again {
+		c.close()
+	}
+	if err != nil {
+		err = fmt.Errorf("%s %s: %w", r.method, r.path, err)
+	}
+	return status, body, took, err
+}
+
+// roundTrip says with again whether the connection may be used for another request.
+func (c *conn) roundTrip(r request, deadline time.Time) (status int, body []byte, again bool, err error) {
+	out := append(c.out[:0], r.method...)
+	out = append(out, ' ')
+	out = append(out, c.server.base...)
+	out = append(out, r.path...)
+	out = append(out, " HTTP/1.1\r\nHost: "...)
+	out = append(out, c.server.addr...)
+	out = append(out, "\r\nAuthorization: Bearer "...)
+	out = append(out, c.server.token...)
+	out = append(out, "\r\nAccept: application/scim+json\r\n"...)
+	if r.body != nil {
+		out = append(out, "Content-Type: application/scim+json\r\nContent-Length: "...)
+		out = strconv.AppendInt(out, int64(len(r.body)), 10)
+		out = append(out, "\r\n"...)
+	}
+	out = append(out, "\r\n"...)
+	c.out = append(out, r.body...)
+
+	if err := c.tcp.SetDeadline(deadline); err != nil {
+		return 0, nil, false, err
+	}
+	if _, err := c.tcp.Write(c.out); err != nil {
+		return 0, nil, false, err
+	}
+	resp, err := http.ReadResponse(c.in, nil)
+	if err != nil {
+		return 0, nil, false, err
+	}
+	body, err = io.ReadAll(resp.Body)
+	return resp.StatusCode, body, !resp.Close, err
+}
+
+func (c *conn) close() {
+	if c.tcp != nil {
+		c.tcp.Close()
+		c.tcp = nil
+	}
+}
+
+// answered makes a request and says what is wrong with its answer, if anything.
+func (c *conn) answered(r request) (body []byte, took time.Duration, err error) {
+	status, body, took, err := c.do(r)
+	if err != nil {
+		return nil, took, err
+	}
+	if status != r.status {
+		return nil, took, fmt.Errorf("%s %s: got status %d, want %d: %s", r.method, r.path, status, r.status, shorten(body))
+	}
+	if r.check != nil {
+		if err := r.check(body); err != nil {
+			return nil, took, fmt.Errorf("%s %s: wrong answer: %w: %s", r.method, r.path, err, shorten(body))
+		}
+	}
+	return body, took, nil
+}
+
+func shorten(body []byte) []byte {
+	const most = 300
+	if len(body) <= most {
+		return body
+	}
+	return append(slices.Clone(body[:most]), "…"...)
+}
+
+// load is what one run of a job is made of.
+type load struct {
+	conns int
+	// The run ends after limit, or after requests if that isn't 0.
+	limit    time.Duration
+	requests int
+	// next gives the i-th request, counted over all connections from 0.
+	next func(i int) request
+}
+
+// measured is what a run of a load has shown.
+type measured struct {
+	Requests int           `json:"requests"`
+	Rate     float64       `json:"requests_per_second"`
+	P50      time.Duration `json:"p50_ns"`
+	P99      time.Duration `json:"p99_ns"`
+	// CPU is processor time per request of the server and its database.
+	CPU time.Duration `json:"cpu_per_request_ns"`
+}
+
+// run puts a load on a server. Wrong answers don't stop it, so that one run
+// shows how many there are; the error tells their number and the first of them.
+func run(ctx context.Context, s *server, l load) (measured, error) {
+	ctx, cancel := context.WithTimeout(ctx, l.limit)
+	defer cancel()
+	var (
+		wg     sync.WaitGroup
+		mu     sync.Mutex
+		next   atomic.Int64
+		all    []time.Duration
+		done   int
+		wrong  int
+		first  error
+		before = cpuTime(s.pids)
+		start  = time.Now()
+	)
+	for range l.conns {
+		wg.Go(func() {
+			c := &conn{server: s}
+			defer c.close()
+			var took []time.Duration
+			var made, bad int
+			var firstBad error
+			for ctx.Err() == nil {
+				i := int(next.Add(1) - 1)
+				if l.requests > 0 && i >= l.requests {
+					break
+				}
+				r := l.next(i)
+				_, d, err := c.answered(r)
+				made++
+				if err != nil {
+					bad++
+					firstBad = firstOf(firstBad, err)
+				} else if !r.aside {
+					took = append(took, d)
+				}
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			all = append(all, took...)
+			done += made
+			wrong += bad
+			first = firstOf(first, firstBad)
+		})
+	}
+	wg.Wait()
+	elapsed, cpu := time.Since(start), cpuTime(s.pids)-before
+	if wrong > 0 {
+		return measured{}, fmt.Errorf("%s: %d of %d requests went wrong, the first: %w", s.name, wrong, done, first)
+	}
+	if len(all) == 0 {
+		return measured{}, fmt.Errorf("%s: no request was answered within %s", s.name, l.limit)
+	}
+	slices.Sort(all)
+	return measured{
+		Requests: done,
+		Rate:     float64(done) / elapsed.Seconds(),
+		P50:      quantile(all, 0.50),
+		P99:      quantile(all, 0.99),
+		CPU:      cpu / time.Duration(done),
+	}, nil
+}
+
+func firstOf(a, b error) error {
+	if a != nil {
+		return a
+	}
+	return b
+}
+
+// quantile expects sorted to be in order and not empty.
+func quantile(sorted []time.Duration, q float64) time.Duration {
+	return sorted[min(int(q*float64(len(sorted))), len(sorted)-1)]
+}
+
+// patchBody wraps the operations of a PATCH (RFC 7644 §3.5.2).
+func patchBody(operations string) []byte {
+	return []byte(`{"schemas":["urn:ietf:params:scim:api:messages:2.0:PatchOp"],"Operations":[` + operations + `]}`)
+}
+
+// userBody is a user as an identity provider would create it.
+func userBody(name string) []byte {
+	return fmt.Appendf(nil, `{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"],"externalId":"ext-%[1]s","userName":"%[1]s@example.test",`+
+		`"active":true,"displayName":"Ann %[1]s","name":{"givenName":"Ann","familyName":"%[1]s"},`+
+		`"emails":[{"value":"%[1]s@example.test","type":"work","primary":true}]}`, name)
+}
+
+// sameUser checks that an answer is the user of that name, and gives its id.
+func sameUser(body []byte, name string) (id string, err error) {
+	var user struct{ ID, UserName string }
+	if err := json.Unmarshal(body, &user); err != nil {
+		return "", err
+	}
+	if user.ID == "" || user.UserName != name+"@example.test" {
+		return "", fmt.Errorf("user %q with id %q, want %s@example.test", user.UserName, user.ID, name)
+	}
+	return user.ID, nil
+}
+
+// onlyUser checks that an answer lists exactly that one user (RFC 7644 §3.4.2).
+func onlyUser(body []byte, id string) error {
+	var list struct {
+		TotalResults int
+		Resources    []struct{ ID string }
+	}
+	if err := json.Unmarshal(body, &list); err != nil {
+		return err
+	}
+	if list.TotalResults != 1 || len(list.Resources) != 1 || list.Resources[0].ID != id {
+		return fmt.Errorf("%d results, want only user %s", list.TotalResults, id)
+	}
+	return nil
+}
+
+// groupWith checks the number of members in an answer; none means that the
+// attribute must not be there at all.
+func groupWith(body []byte, id string, members int) error {
+	var group struct {
+		ID      string
+		Members []struct{ Value string }
+	}
+	if err := json.Unmarshal(body, &group); err != nil {
+		return err
+	}
+	if group.ID != id || len(group.Members) != members {
+		return fmt.Errorf("group %q with %d members, want %s with %d", group.ID, len(group.Members), id, members)
+	}
+	if members == 0 && bytes.Contains(body, []byte(`"members"`)) {
+		return errors.New("members are there, although they were excluded")
+	}
+	return nil
+}
+
+// resourceID is the id in the answer to a POST.
+func resourceID(body []byte) (string, error) {
+	var made struct{ ID string }
+	if err := json.Unmarshal(body, &made); err != nil {
+		return "", err
+	}
+	if made.ID == "" {
+		return "", errors.New("an answer without an id")
+	}
+	return made.ID, nil
+}
