@@ -25,8 +25,15 @@ func (j *job) outcome() error {
 	if j.panicked != nil {
 		panic(j.panicked)
 	}
+	if j.err == nil {
+		for _, f := range j.after {
+			f()
+		}
+	}
 	return j.err
 }
+
+func (j *job) failed() bool { return j.err != nil || j.panicked != nil }
 
 // maxBatch bounds the jobs of a transaction, and so the wait of the first.
 const maxBatch = 64
@@ -100,58 +107,48 @@ func (b *batch) leave(j *job) bool {
 
 // commit runs jobs in one transaction.
 func (s *Store) commit(jobs []*job) {
-	d := s.write.dialect
 	fail := func(err error) {
 		for _, j := range jobs {
-			if j.err == nil && j.panicked == nil {
+			if !j.failed() {
 				j.err = err
 			}
 		}
 	}
-	sqlTx, err := s.begin()
-	if err != nil {
+	w := &work{}
+	// An open transaction would hold its locks for ever.
+	defer w.rollback()
+	var err error
+	if w.tx, err = s.begin(); err != nil {
 		fail(err)
 		return
 	}
-	// An open transaction would hold its locks for ever.
-	defer func() { _ = sqlTx.Rollback() }()
 
-	written := false
+	savepoints := len(jobs) > 1
 	for _, j := range jobs {
-		if len(jobs) == 1 {
-			s.run(sqlTx, j)
-			written = j.err == nil && j.panicked == nil
-			continue
+		if savepoints {
+			if _, err := w.tx.Exec(`SAVEPOINT job`); err != nil {
+				fail(s.write.dialect.classify(err))
+				return
+			}
 		}
-		if _, err := sqlTx.Exec(`SAVEPOINT job`); err != nil {
-			fail(d.classify(err))
-			return
+		s.run(w, j)
+		if !savepoints {
+			break
 		}
-		s.run(sqlTx, j)
 		end := `RELEASE job`
-		if j.err != nil || j.panicked != nil {
+		if j.failed() {
 			end = `ROLLBACK TO job`
-		} else {
-			written = true
 		}
-		if _, err := sqlTx.Exec(end); err != nil {
-			// The database has given up the whole transaction, a full disk for example.
+		if _, err := w.tx.Exec(end); err != nil {
+			// The database has given up the whole transaction, for want of room on the disk perhaps.
 			fail(fmt.Errorf("%w: %w", ErrUnavailable, err))
 			return
 		}
 	}
-	if !written {
+	if !savepoints && jobs[0].failed() {
 		return
 	}
-	if err := sqlTx.Commit(); err != nil {
-		fail(fmt.Errorf("commit: %w", d.classifyCommit(err)))
-		return
-	}
-	for _, j := range jobs {
-		if j.err == nil && j.panicked == nil {
-			for _, f := range j.after {
-				f()
-			}
-		}
+	if err := w.tx.Commit(); err != nil {
+		fail(fmt.Errorf("commit: %w", s.write.dialect.classifyCommit(err)))
 	}
 }

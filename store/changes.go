@@ -91,6 +91,10 @@ func (tx *Tx) logAs(id ChangeID, action string, s subject, detail any) {
 // record writes the changes of the transaction, and what else waits.
 func (tx *Tx) record(ctx context.Context) error {
 	const columns = 12
+	var last ChangeID
+	if n := len(tx.changes); n > 0 {
+		last = tx.changes[n-1].ID
+	}
 	for len(tx.changes) > 0 {
 		batch := tx.changes[:min(len(tx.changes), 100)]
 		tx.changes = tx.changes[len(batch):]
@@ -107,7 +111,7 @@ func (tx *Tx) record(ctx context.Context) error {
 		tx.later(`INSERT INTO changes (tenant_id, id, at, actor_kind, actor_id, request_id, connection_id,
 			action, subject_kind, subject_id, subject_name, detail) VALUES `+rows, args...)
 	}
-	return tx.flush(ctx)
+	return tx.finish(ctx, last)
 }
 
 // Changes gives the newest changes of a tenant, newest first, at most limit.

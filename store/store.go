@@ -183,16 +183,38 @@ func (s *Store) Now() time.Time { return s.now() }
 // reader asks questions, on the pool or inside a transaction.
 type reader struct {
 	pool *pool
-	tx   *sqlx.Tx
-	// before runs before every statement of a transaction.
+	work *work // nil outside a transaction
+}
+
+// work is a transaction, open or still to be begun.
+type work struct {
+	tx    *sqlx.Tx
+	begin func() (*sqlx.Tx, error)
+	// before runs what has to be done before the next statement.
 	before func(context.Context) error
+}
+
+// ready is called before every statement.
+func (w *work) ready(ctx context.Context) (err error) {
+	if w.tx == nil {
+		if w.tx, err = w.begin(); err != nil {
+			return err
+		}
+	}
+	return w.before(ctx)
+}
+
+func (w *work) rollback() {
+	if w.tx != nil {
+		_ = w.tx.Rollback() // done already, or nothing more can be done
+	}
 }
 
 // context is what a statement runs under. In a transaction that is not the
 // caller's: a statement that is broken off would take the whole of it along, and
 // on SQLite also the others of its batch.
 func (r reader) context(ctx context.Context) context.Context {
-	if r.tx == nil {
+	if r.work == nil {
 		return ctx
 	}
 	return context.WithoutCancel(ctx)
@@ -259,16 +281,16 @@ func (r reader) each(ctx context.Context, f func(*sqlx.Rows) error, query string
 // prepare gives the prepared statement of a query with ? placeholders, in the
 // transaction if there is one.
 func (r reader) prepare(ctx context.Context, query string) (*sqlx.Stmt, func(), error) {
-	if r.before != nil {
-		if err := r.before(ctx); err != nil {
+	if r.work != nil {
+		if err := r.work.ready(ctx); err != nil {
 			return nil, nil, err
 		}
 	}
 	st, release, err := r.pool.prepare(r.context(ctx), query)
-	if err != nil || r.tx == nil {
+	if err != nil || r.work == nil {
 		return st, release, err
 	}
-	return r.tx.StmtxContext(r.context(ctx), st), release, nil
+	return r.work.tx.StmtxContext(r.context(ctx), st), release, nil
 }
 
 // DB is the pool that reads go to, for statistics only.

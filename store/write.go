@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -83,8 +84,9 @@ func (s *Store) try(ctx context.Context, actor Actor, f func(*Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return s.write.dialect.classify(err)
 	}
+	j := &job{actor: actor, f: f}
 	if s.write.dialect == sqliteDialect {
-		return s.batch.do(ctx, s, &job{actor: actor, f: f})
+		return s.batch.do(ctx, s, j)
 	}
 	select {
 	case s.slots <- struct{}{}:
@@ -92,9 +94,23 @@ func (s *Store) try(ctx context.Context, actor Actor, f func(*Tx) error) error {
 	case <-ctx.Done():
 		return s.write.dialect.classify(ctx.Err())
 	}
-	j := &job{actor: actor, f: f}
-	s.commit([]*job{j})
+	s.alone(j)
 	return j.outcome()
+}
+
+// alone does one job in a transaction of its own, begun when the first statement
+// with an answer wants it.
+func (s *Store) alone(j *job) {
+	w := &work{begin: s.begin}
+	// An open transaction would hold its locks for ever.
+	defer w.rollback()
+	s.run(w, j)
+	if j.failed() || w.tx == nil {
+		return
+	}
+	if err := w.tx.Commit(); err != nil {
+		j.err = fmt.Errorf("commit: %w", s.write.dialect.classifyCommit(err))
+	}
 }
 
 // begin starts a transaction.
@@ -103,10 +119,11 @@ func (s *Store) begin() (*sqlx.Tx, error) {
 	return sqlTx, s.write.dialect.classify(err)
 }
 
-// run does one job in an open transaction, up to before its commit.
-func (s *Store) run(sqlTx *sqlx.Tx, j *job) {
+// run does one job, up to before its commit.
+func (s *Store) run(w *work, j *job) {
 	tx := &Tx{store: s, actor: j.actor, now: At(s.now())}
-	tx.reader = reader{pool: s.write, tx: sqlTx, before: tx.flush}
+	w.before = tx.flush
+	tx.reader = reader{pool: s.write, work: w}
 	defer func() {
 		j.panicked = recover()
 		j.after = tx.after
@@ -149,27 +166,67 @@ func (tx *Tx) later(query string, args ...any) {
 
 // flush runs the statements that wait.
 func (tx *Tx) flush(ctx context.Context) error {
-	waiting := tx.waiting
-	tx.waiting = nil
-	if tx.pool.dialect == sqliteDialect || len(waiting) == 1 {
-		for _, st := range waiting {
-			if _, err := tx.exec(ctx, st.query, st.args...); err != nil {
-				return err
-			}
-		}
+	query, args := tx.together()
+	if query == "" {
 		return nil
 	}
-	if len(waiting) == 0 {
-		return nil
+	_, err := tx.exec(ctx, query, args...)
+	if err == nil && len(tx.waiting) > 0 {
+		return tx.flush(ctx)
 	}
-	var query strings.Builder
-	var args []any
-	for i, st := range waiting {
-		fmt.Fprintf(&query, "%s s%d AS (%s)", [2]string{"WITH", ","}[min(i, 1)], i, st.query)
+	return err
+}
+
+// together takes statements that wait: all of them as one on PostgreSQL, the
+// first on SQLite; "" when none waits.
+func (tx *Tx) together() (query string, args []any) {
+	n := len(tx.waiting)
+	if tx.pool.dialect == sqliteDialect {
+		n = min(n, 1)
+	}
+	taken := tx.waiting[:n]
+	tx.waiting = tx.waiting[n:]
+	switch n {
+	case 0:
+		return "", nil
+	case 1:
+		return taken[0].query, taken[0].args
+	}
+	tx.store.grew(n)
+	var b strings.Builder
+	for i, st := range taken {
+		fmt.Fprintf(&b, "%s s%d AS (%s)", [2]string{"WITH", ","}[min(i, 1)], i, st.query)
 		args = append(args, st.args...)
 	}
-	query.WriteString(" SELECT 1")
-	tx.store.grew(len(waiting))
-	_, err := tx.exec(ctx, query.String(), args...)
+	b.WriteString(" SELECT 1")
+	return b.String(), args
+}
+
+// finish runs what waits when nothing comes after it. If nothing came before it
+// either, it is one statement, which needs no BEGIN and COMMIT around it.
+func (tx *Tx) finish(ctx context.Context, id ChangeID) error {
+	if tx.work.tx != nil {
+		return tx.flush(ctx)
+	}
+	query, args := tx.together()
+	if query == "" {
+		return nil
+	}
+	d := tx.pool.dialect
+	st, release, err := tx.pool.prepare(ctx, query)
+	if err != nil {
+		return d.classify(err)
+	}
+	defer release()
+	_, err = st.ExecContext(ctx, args...)
+	if err = d.classify(err); !errors.Is(err, ErrTaken) {
+		return err
+	}
+	// database/sql sends a statement again when its connection dies, even if it
+	// was done by then. What is taken may be what we wrote ourselves.
+	var found ChangeID
+	if tx.store.get(ctx, &found, `SELECT id FROM changes WHERE tenant_id = ? AND id = ?`, tx.actor.Tenant, id) == nil {
+		return nil
+	}
 	return err
 }
