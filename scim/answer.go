@@ -39,6 +39,16 @@ func jsonOf(v any) []byte {
 	return bytes.TrimRight(b.Bytes(), "\n")
 }
 
+// appendString adds a JSON string; most have nothing to escape.
+func appendString(out []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf {
+			return append(out, jsonOf(s)...)
+		}
+	}
+	return append(append(append(out, '"'), s...), '"')
+}
+
 // encode writes a document for the database: its schemas first, so that an
 // answer is the stored text with id and meta around it.
 func (t *resourceType) encode(doc document) []byte {
@@ -119,7 +129,7 @@ func (r resource) open(base string, p *projection) ([]byte, error) {
 		out = append(out, `","lastModified":"`...)
 		out = r.modified.AppendFormat(out, timeFormat)
 		out = append(out, `","location":`...)
-		out = append(out, jsonOf(r.location(base))...)
+		out = appendString(out, r.location(base))
 		return append(out, '}'), nil
 	}
 

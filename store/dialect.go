@@ -179,7 +179,7 @@ func openSQLite(url string) (read, write *pool, err error) {
 	if write, err = open(2, ""); err != nil {
 		return nil, nil, err
 	}
-	read, err = open(4, "&_pragma=query_only(1)")
+	read, err = open(4, "&_pragma=query_only(1)&_pragma=mmap_size(268435456)")
 	return read, write, err
 }
 

@@ -127,12 +127,16 @@ func (c *demoCmd) listen() (net.Listener, error) {
 }
 
 // demoLog writes the server's log to a file: the terminal is for people.
-func demoLog(file string, level slog.Level) (*slog.Logger, func() error, error) {
+func demoLog(file string, level slog.Level) (*slog.Logger, func(), error) {
 	f, err := os.OpenFile(file, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, nil, err
 	}
-	return slog.New(slog.NewJSONHandler(f, &slog.HandlerOptions{Level: level})), f.Close, nil
+	log, flush := newLog(f, level)
+	return log, func() {
+		flush()
+		f.Close()
+	}, nil
 }
 
 // show makes the company, unless an earlier run did, and says where to look.

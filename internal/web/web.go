@@ -163,6 +163,9 @@ func Log(log *slog.Logger, observe Observe, next http.Handler) http.Handler {
 	})
 }
 
+// Ids of requests are no secrets: they may come from a pool of random bytes.
+func init() { uuid.EnableRandPool() }
+
 // requestID takes the caller's id, if it is a plain short one, or makes one.
 func requestID(r *http.Request) string {
 	id := r.Header.Get("X-Request-Id")
