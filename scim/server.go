@@ -48,6 +48,8 @@ type Options struct {
 	// VerifyAssertion checks what clients show instead of a secret; nil refuses
 	// them all.
 	VerifyAssertion VerifyAssertion
+	// SecretKey signs cursors; "" means a key that is kept in the database.
+	SecretKey string
 	// Log is told what has no request to be told in; nil means slog.Default().
 	Log *slog.Logger
 }
@@ -75,9 +77,12 @@ func New(ctx context.Context, st *store.Store, opts Options) (*Server, error) {
 	if opts.Log == nil {
 		opts.Log = slog.Default()
 	}
-	key, err := st.Secret(ctx, "scim-cursor")
-	if err != nil {
-		return nil, err
+	key := []byte(opts.SecretKey)
+	if len(key) == 0 {
+		var err error
+		if key, err = st.Secret(ctx, "scim-cursor"); err != nil {
+			return nil, err
+		}
 	}
 	return &Server{store: st, opts: opts, cursorKey: key}, nil
 }

@@ -36,6 +36,9 @@ type dialect struct {
 	ids    string
 	idRows string
 	idList func([]string) any
+	// notIn says that a column of members is none of ids, in the form that stays
+	// fast for 100,000 of them.
+	notIn func(column string) string
 	// groupsOfUser is an expression for the JSON array of u's groups.
 	groupsOfUser string
 	// elements unfolds a JSON array of the searchable document into rows of
@@ -49,6 +52,8 @@ type dialect struct {
 	binary   func(text string) string
 	boolean  func(bool) any
 
+	// noTable says that a query named a table that does not exist.
+	noTable func(error) bool
 	// unique gives the violated unique constraint's columns or name.
 	unique    func(error) (string, bool)
 	retryable func(error) bool
@@ -114,6 +119,7 @@ var sqliteDialect = &dialect{
 
 	ids:    "SELECT value FROM json_each(?)",
 	idRows: "SELECT value AS id FROM json_each(?)",
+	notIn:  func(column string) string { return column + " NOT IN (SELECT value FROM json_each(?))" },
 	idList: func(ids []string) any {
 		text, _ := json.Marshal(ids)
 		return string(text)
@@ -133,6 +139,7 @@ var sqliteDialect = &dialect{
 		return 0
 	},
 
+	noTable: func(err error) bool { return strings.Contains(err.Error(), "no such table") },
 	unique: func(err error) (string, bool) {
 		var e *sqlite.Error
 		if !errors.As(err, &e) || e.Code() != sqlite3.SQLITE_CONSTRAINT_UNIQUE && e.Code() != sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY {
@@ -191,7 +198,10 @@ var postgresDialect = &dialect{
 	forDelete: " FOR UPDATE",
 	ids:       "SELECT unnest(CAST(? AS uuid[]))",
 	idRows:    "SELECT unnest(CAST(? AS uuid[])) AS id",
-	idList:    func(ids []string) any { return pq.StringArray(ids) },
+	notIn: func(column string) string {
+		return "NOT EXISTS (SELECT 1 FROM unnest(CAST(? AS uuid[])) AS w (id) WHERE w.id = members." + column + ")"
+	},
+	idList: func(ids []string) any { return pq.StringArray(ids) },
 	groupsOfUser: `COALESCE((SELECT json_agg(json_build_object('value', g.id, 'display', g.display_name, 'type', 'direct') ORDER BY g.id)
 		FROM members m JOIN groups g ON g.tenant_id = m.tenant_id AND g.id = m.group_id
 		WHERE m.tenant_id = u.tenant_id AND m.user_id = u.id), '[]')`,
@@ -207,6 +217,7 @@ var postgresDialect = &dialect{
 	binary:  func(text string) string { return "(" + text + `) COLLATE "C"` },
 	boolean: func(b bool) any { return strconv.FormatBool(b) },
 
+	noTable: func(err error) bool { return pq.As(err, pqerror.UndefinedTable) != nil },
 	unique: func(err error) (string, bool) {
 		if e := pq.As(err, pqerror.UniqueViolation); e != nil {
 			return e.Constraint, true
@@ -249,7 +260,7 @@ func openPostgres(url string, opts Options) (read, write *pool, err error) {
 	if cfg.Runtime == nil {
 		cfg.Runtime = map[string]string{}
 	}
-	for k, v := range map[string]string{"statement_timeout": "30s", "lock_timeout": "15s", "idle_in_transaction_session_timeout": "60s"} {
+	for k, v := range map[string]string{"statement_timeout": opts.statementTimeout(), "lock_timeout": "15s", "idle_in_transaction_session_timeout": "60s"} {
 		if _, set := cfg.Runtime[k]; !set {
 			cfg.Runtime[k] = v
 		}

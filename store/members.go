@@ -41,7 +41,7 @@ func (tx *Tx) changeMembers(ctx context.Context, c ConnectionRef, g Group, delta
 
 	switch {
 	case delta.Replace:
-		res.Removed, err = tx.endMembers(ctx, changeID, `tenant_id = ? AND group_id = ? AND user_id NOT IN (`+d.ids+`)`, c.Tenant, g.ID, d.idList(add))
+		res.Removed, err = tx.endMembers(ctx, changeID, `tenant_id = ? AND group_id = ? AND `+d.notIn("user_id"), c.Tenant, g.ID, d.idList(add))
 	case len(remove) > 0:
 		res.Removed, err = tx.endMembers(ctx, changeID, `tenant_id = ? AND group_id = ? AND user_id IN (`+d.ids+`)`, c.Tenant, g.ID, d.idList(remove))
 	}
@@ -106,8 +106,12 @@ func splitIDs(ids []UserID) (valid []string, invalid []UserID) {
 	return valid, invalid
 }
 
+// memberPage is how many memberships EachMember reads at a time.
+const memberPage = 10_000
+
 // EachMember calls f with every membership of some groups, in the order of the
-// groups' ids and then of the users', without holding them all.
+// groups' ids and then of the users', without holding them all. No connection to
+// the database is held while f runs: f may write to a slow client.
 func (r reader) EachMember(ctx context.Context, c ConnectionRef, groups []GroupID, f func(GroupID, UserID) error) error {
 	var ids []string
 	for _, g := range groups {
@@ -115,20 +119,40 @@ func (r reader) EachMember(ctx context.Context, c ConnectionRef, groups []GroupI
 			ids = append(ids, string(g))
 		}
 	}
-	query := `SELECT m.group_id, m.user_id FROM members m JOIN groups g ON g.tenant_id = m.tenant_id AND g.id = m.group_id
-		WHERE m.tenant_id = ? AND g.connection_id = ? AND m.group_id `
-	args := []any{c.Tenant, c.ID}
+	query, idArg := `SELECT m.group_id, m.user_id FROM members m JOIN groups g ON g.tenant_id = m.tenant_id AND g.id = m.group_id
+		WHERE m.tenant_id = ? AND g.connection_id = ? AND m.group_id IN (`+r.pool.dialect.ids+`)
+		AND (m.group_id, m.user_id) > (?, ?) ORDER BY m.group_id, m.user_id LIMIT ?`, r.pool.dialect.idList(ids)
 	if len(ids) == 1 {
-		query, args = query+`= ? ORDER BY m.user_id`, append(args, ids[0])
-	} else {
-		query, args = query+`IN (`+r.pool.dialect.ids+`) ORDER BY m.group_id, m.user_id`, append(args, r.pool.dialect.idList(ids))
+		query, idArg = `SELECT m.group_id, m.user_id FROM members m JOIN groups g ON g.tenant_id = m.tenant_id AND g.id = m.group_id
+			WHERE m.tenant_id = ? AND g.connection_id = ? AND m.group_id = ?
+			AND (m.group_id, m.user_id) > (?, ?) ORDER BY m.user_id LIMIT ?`, ids[0]
 	}
-	return r.each(ctx, func(rows *sqlx.Rows) error {
-		var group GroupID
-		var user UserID
-		if err := rows.Scan(&group, &user); err != nil {
+	type membership struct {
+		group GroupID
+		user  UserID
+	}
+	last := membership{zeroID, zeroID}
+	for {
+		var page []membership
+		err := r.each(ctx, func(rows *sqlx.Rows) error {
+			var m membership
+			page = append(page, m)
+			return rows.Scan(&page[len(page)-1].group, &page[len(page)-1].user)
+		}, query, c.Tenant, c.ID, idArg, last.group, last.user, memberPage)
+		if err != nil {
 			return err
 		}
-		return f(group, user)
-	}, query, args...)
+		for _, m := range page {
+			if err := f(m.group, m.user); err != nil {
+				return err
+			}
+		}
+		if len(page) < memberPage {
+			return nil
+		}
+		last = page[len(page)-1]
+	}
 }
+
+// zeroID is smaller than every id.
+const zeroID = "00000000-0000-0000-0000-000000000000"

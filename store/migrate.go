@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -25,10 +24,10 @@ func Migrate(ctx context.Context, url string) (version int64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	if err := makeFolder(url); err != nil {
+	if err := makeFile(url); err != nil {
 		return 0, err
 	}
-	read, write, err := d.open(url, Options{Connections: 2})
+	read, write, err := d.open(url, Options{Connections: 2, Patient: true})
 	if err != nil {
 		return 0, err
 	}
@@ -59,17 +58,24 @@ func Migrate(ctx context.Context, url string) (version int64, err error) {
 	}
 }
 
-// makeFolder makes the folder that a SQLite file is to stand in.
-func makeFolder(url string) error {
+// makeFile makes a SQLite file, and the folder that it is to stand in, for the
+// eyes of the server's user only: it holds personal data.
+func makeFile(url string) error {
 	file, ok := strings.CutPrefix(url, "sqlite://")
 	if !ok {
 		return nil
 	}
 	file, _, _ = strings.Cut(file, "?")
 	if dir := filepath.Dir(file); dir != "." {
-		return os.MkdirAll(dir, 0o700)
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return err
+		}
 	}
-	return nil
+	f, err := os.OpenFile(file, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return fmt.Errorf("database-url: %w", err)
+	}
+	return f.Close()
 }
 
 func provider(db *sql.DB, d *dialect, locked bool) (*goose.Provider, error) {
@@ -106,14 +112,14 @@ func checkSchema(ctx context.Context, db *sql.DB, d *dialect) error {
 	var have int64
 	// Asking goose would make its table; a missing table just means 0.
 	err = db.QueryRowContext(ctx, `SELECT COALESCE(MAX(version_id), 0) FROM goose_db_version WHERE is_applied`).Scan(&have)
-	if err != nil && d.down(err) {
-		return d.classify(err)
+	if err != nil && !d.noTable(err) {
+		return fmt.Errorf("database-url: %w", d.classify(err))
 	}
 	switch known := newest(p); {
 	case have > known:
 		return tooNew(have, known)
 	case have < known:
-		return errors.Join(fmt.Errorf("the database has schema %d, and this gatehouse needs %d: run 'gatehouse migrate'", have, known), err)
+		return fmt.Errorf("the database has schema %d, and this gatehouse needs %d: run 'gatehouse migrate'", have, known)
 	}
 	return nil
 }

@@ -121,6 +121,16 @@ type Options struct {
 	Connections int
 	// Now is the clock, for tests; nil means time.Now.
 	Now func() time.Time
+	// Patient lets statements on PostgreSQL take as long as they need, for work
+	// that reads everything; otherwise they are ended after 30 seconds.
+	Patient bool
+}
+
+func (o Options) statementTimeout() string {
+	if o.Patient {
+		return "0"
+	}
+	return "30s"
 }
 
 // Store is one database. It is safe for use by many goroutines.

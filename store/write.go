@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -125,7 +126,10 @@ func (s *Store) run(w *work, j *job) {
 	w.before = tx.flush
 	tx.reader = reader{pool: s.write, work: w}
 	defer func() {
-		j.panicked = recover()
+		if p := recover(); p != nil {
+			// The caller panics with it, perhaps in another goroutine: keep where it was.
+			j.panicked = fmt.Sprintf("%v\n%s", p, debug.Stack())
+		}
 		j.after = tx.after
 	}()
 	if j.err = j.f(tx); j.err != nil {

@@ -52,7 +52,7 @@ Example: gatehouse verify --json`
 
 // Run verifies.
 func (verifyCmd) Run(a *app) error {
-	st, err := a.open()
+	st, err := store.Open(a.ctx, a.cfg.DatabaseURL, store.Options{Patient: true})
 	if err != nil {
 		return err
 	}

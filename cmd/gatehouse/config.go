@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/url"
+	"os"
 	"time"
 
 	"github.com/alecthomas/kong"
@@ -37,6 +38,7 @@ type serveSettings struct {
 	Listen          string        `help:"Address to listen on." default:"127.0.0.1:8080" placeholder:"HOST:PORT"`
 	MetricsListen   string        `help:"Address for /metrics, on a listener of its own; none by default." placeholder:"HOST:PORT"`
 	MaxBody         int64         `help:"Largest request body in bytes." default:"33554432" placeholder:"BYTES"`
+	SecretKey       string        `help:"At least 32 characters that cursors are signed with; by default a key is made and kept in the database." placeholder:"KEY"`
 	RateLimit       float64       `help:"Most requests a second of one connection, at least 25; 0 means no limit." default:"0" placeholder:"N"`
 	AccessTokenLife time.Duration `help:"How long an OAuth access token works, 1h to 6h." default:"1h" placeholder:"TIME"`
 	LoopbackIssuers bool          `help:"Let issuers of assertions be on this machine: for tests." hidden:""`
@@ -68,6 +70,8 @@ func (s *serveSettings) AfterApply() error {
 		return fmt.Errorf("rate-limit %v: want 0 or at least %d, since Entra sends that many", s.RateLimit, minRate)
 	case s.AccessTokenLife < store.MinAccessTokenLife || s.AccessTokenLife > store.MaxAccessTokenLife:
 		return fmt.Errorf("access-token-life %v: want %v to %v, since Entra does", s.AccessTokenLife, store.MinAccessTokenLife, store.MaxAccessTokenLife)
+	case s.SecretKey != "" && len(s.SecretKey) < 32:
+		return errors.New("secret-key: want at least 32 characters, such as the output of 'openssl rand -hex 32'")
 	case s.MaxBody < 1024:
 		return fmt.Errorf("max-body %d: want at least 1024 bytes", s.MaxBody)
 	}
@@ -108,6 +112,11 @@ func (y yamlResolver) Validate(app *kong.Application) error {
 
 func (y yamlResolver) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
 	v, ok := y[flag.Name]
+	for _, env := range flag.Envs {
+		if _, set := os.LookupEnv(env); set {
+			ok = false // the variable counts more
+		}
+	}
 	if !ok {
 		return nil, nil
 	}

@@ -31,7 +31,7 @@ type server struct {
 
 func newServer(ctx context.Context, cfg serveSettings, st *store.Store, log *slog.Logger) (*server, error) {
 	edge, err := scim.New(ctx, st, scim.Options{
-		URL: cfg.URL, MaxBody: cfg.MaxBody, Rate: cfg.RateLimit, Log: log,
+		URL: cfg.URL, MaxBody: cfg.MaxBody, Rate: cfg.RateLimit, SecretKey: cfg.SecretKey, Log: log,
 		AccessTokenLife: cfg.AccessTokenLife,
 		VerifyAssertion: verifyAssertions(oidc.NewVerifier(oidc.NewEgress(cfg.LoopbackIssuers), nil)),
 	})
