@@ -186,7 +186,7 @@ func openSQLite(url string) (read, write *pool, err error) {
 	if write, err = open(2, ""); err != nil {
 		return nil, nil, err
 	}
-	read, err = open(4, "&_pragma=query_only(1)&_pragma=mmap_size(268435456)")
+	read, err = open(8, "&_pragma=query_only(1)&_pragma=mmap_size(268435456)")
 	return read, write, err
 }
 

@@ -106,7 +106,8 @@ func splitIDs(ids []UserID) (valid []string, invalid []UserID) {
 	return valid, invalid
 }
 
-// memberPage is how many memberships EachMember reads at a time.
+// memberPage is how many memberships EachMember reads at a time: the LIMIT of its
+// queries, written out since SQLite plans a query with LIMIT ? anew each time.
 const memberPage = 10_000
 
 // EachMember calls f with every membership of some groups, in the order of the
@@ -121,11 +122,11 @@ func (r reader) EachMember(ctx context.Context, c ConnectionRef, groups []GroupI
 	}
 	query, idArg := `SELECT m.group_id, m.user_id FROM members m JOIN groups g ON g.tenant_id = m.tenant_id AND g.id = m.group_id
 		WHERE m.tenant_id = ? AND g.connection_id = ? AND m.group_id IN (`+r.pool.dialect.ids+`)
-		AND (m.group_id, m.user_id) > (?, ?) ORDER BY m.group_id, m.user_id LIMIT ?`, r.pool.dialect.idList(ids)
+		AND (m.group_id, m.user_id) > (?, ?) ORDER BY m.group_id, m.user_id LIMIT 10000`, r.pool.dialect.idList(ids)
 	if len(ids) == 1 {
 		query, idArg = `SELECT m.group_id, m.user_id FROM members m JOIN groups g ON g.tenant_id = m.tenant_id AND g.id = m.group_id
 			WHERE m.tenant_id = ? AND g.connection_id = ? AND m.group_id = ?
-			AND (m.group_id, m.user_id) > (?, ?) ORDER BY m.user_id LIMIT ?`, ids[0]
+			AND (m.group_id, m.user_id) > (?, ?) ORDER BY m.user_id LIMIT 10000`, ids[0]
 	}
 	type membership struct {
 		group GroupID
@@ -138,7 +139,7 @@ func (r reader) EachMember(ctx context.Context, c ConnectionRef, groups []GroupI
 			var m membership
 			page = append(page, m)
 			return rows.Scan(&page[len(page)-1].group, &page[len(page)-1].user)
-		}, query, c.Tenant, c.ID, idArg, last.group, last.user, memberPage)
+		}, query, c.Tenant, c.ID, idArg, last.group, last.user)
 		if err != nil {
 			return err
 		}

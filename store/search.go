@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -61,7 +62,8 @@ func (r reader) pageQuery(c ConnectionRef, q Query, columns string, ix index) (q
 	if q.After != "" {
 		w.add(` AND `+t+`.id > ?`, q.After)
 	}
-	w.add(` ORDER BY `+t+`.id LIMIT ?`, q.Limit)
+	w.add(` ORDER BY ` + t + `.id LIMIT `)
+	w.limit(q.Limit)
 	if q.Offset > 0 {
 		w.add(` OFFSET ?`, q.Offset)
 	}
@@ -142,6 +144,18 @@ type clause struct {
 func (w *clause) add(text string, args ...any) {
 	w.text.WriteString(text)
 	w.args = append(w.args, args...)
+}
+
+// limit adds a number of rows: the common ones as they are, since SQLite plans a
+// query with LIMIT ? anew each time it runs; the others as a value, since each
+// text is a statement that is kept.
+func (w *clause) limit(n int) {
+	switch n {
+	case 1, 2, 5, 10, 11, 20, 50, 100, 101, 200, 500, 1000, 1001:
+		w.add(strconv.Itoa(n))
+	default:
+		w.add("?", n)
+	}
 }
 
 // filter adds a condition on a JSON document: the resource's searchable one, or
