@@ -27,6 +27,7 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		{"PanicRollsBack", panicRollsBack},
 		{"FailedStatementDoomsTheWrite", failedStatementDoomsTheWrite},
 		{"WriteRunsAgain", writeRunsAgain},
+		{"WritesTogether", writesTogether},
 		{"CancelledIsUnavailable", cancelledIsUnavailable},
 		{"ManyWritersFewConnections", manyWriters},
 		{"OneChangeForEachEffect", oneChangeForEachEffect},

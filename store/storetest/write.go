@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -248,6 +249,68 @@ func longLogs(t *testing.T, s *store.Store) {
 	}
 	if created != 250 {
 		t.Errorf("got %d changes, want 250", created)
+	}
+	clean(t, s)
+}
+
+// writesTogether come at the same time, so that on SQLite they share a
+// transaction: each has to succeed or fail as if it were alone.
+func writesTogether(t *testing.T, s *store.Store) {
+	p := acme(t, s)
+	p.addPeople(t, "taken")
+	const rounds = 25
+	var all sync.WaitGroup
+	for i := range rounds {
+		all.Go(func() { // good
+			if err := p.Write(t.Context(), p.actor, func(tx *store.Tx) error {
+				_, err := tx.CreateUser(t.Context(), p.ref, person(fmt.Sprint("good", i), nil))
+				return err
+			}); err != nil {
+				t.Errorf("good %d: %v", i, err)
+			}
+		})
+		all.Go(func() { // fails in the database
+			wantErr(t, "taken", p.Write(t.Context(), p.actor, func(tx *store.Tx) error {
+				if _, err := tx.CreateUser(t.Context(), p.ref, person(fmt.Sprint("lost", i), nil)); err != nil {
+					return err
+				}
+				_, err := tx.CreateUser(t.Context(), p.ref, person("TAKEN", nil))
+				return err
+			}), store.ErrTaken)
+		})
+		all.Go(func() { // changes its mind
+			no := errors.New("no")
+			wantErr(t, "refused", p.Write(t.Context(), p.actor, func(tx *store.Tx) error {
+				if _, err := tx.CreateUser(t.Context(), p.ref, person(fmt.Sprint("refused", i), nil)); err != nil {
+					return err
+				}
+				if _, err := tx.Tenants(t.Context()); err != nil { // by now the user is written
+					return err
+				}
+				return no
+			}), no)
+		})
+		all.Go(func() { // panics, in the goroutine that called
+			defer func() {
+				if recover() == nil {
+					t.Errorf("panic %d did not come back", i)
+				}
+			}()
+			_ = p.Write(t.Context(), p.actor, func(tx *store.Tx) error {
+				_, _ = tx.CreateUser(t.Context(), p.ref, person(fmt.Sprint("panic", i), nil))
+				panic("in the middle")
+			})
+		})
+	}
+	all.Wait()
+	users, total, err := p.Users(t.Context(), p.ref, store.Query{Limit: 1000, Count: true})
+	if err != nil || total != rounds+1 {
+		t.Errorf("%d users, %v, want %d", total, err, rounds+1)
+	}
+	for _, u := range users {
+		if u.UserName != "taken" && !strings.HasPrefix(u.UserName, "good") {
+			t.Errorf("user %s was written by what failed", u.UserName)
+		}
 	}
 	clean(t, s)
 }
