@@ -32,11 +32,7 @@ func (c *serveCmd) Run(a *app) error {
 	if err != nil {
 		return fmt.Errorf("listen: %w (choose another address with --listen)", err)
 	}
-	if os.Getenv("GOGC") == "" {
-		// The heap is small and requests fill it quickly: collect less often, for
-		// some megabytes more.
-		debug.SetGCPercent(300)
-	}
+	tuneCollector()
 	s, err := newServer(a.ctx, c.serveSettings, st, log)
 	if err != nil {
 		return err
@@ -44,4 +40,14 @@ func (c *serveCmd) Run(a *app) error {
 	return s.run(a.ctx, l, func(addr string) {
 		log.Info("listening", "addr", addr, "version", version)
 	})
+}
+
+// tuneCollector has garbage collected less often while the heap is small, which
+// requests fill quickly, and as often as needed once it is large. GOGC and
+// GOMEMLIMIT count more.
+func tuneCollector() {
+	if os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetGCPercent(300)
+		debug.SetMemoryLimit(256 << 20)
+	}
 }
