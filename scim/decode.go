@@ -18,6 +18,51 @@ import (
 // maxDepth is how deep objects and arrays may nest in a body.
 const maxDepth = 32
 
+// maxBodyValues bounds what a body is made of, and so the memory that it takes: a
+// group of 200,000 members, each with value, display and $ref.
+const maxBodyValues = 1_000_000
+
+// loneSurrogate finds a \u escape that is half of a pair without the other half;
+// -1 if there is none. encoding/json would put U+FFFD there, and two names become
+// one.
+func loneSurrogate(data []byte) int {
+	for i := 0; i+1 < len(data); i++ {
+		if data[i] != '\\' {
+			continue
+		}
+		if data[i+1] != 'u' {
+			i++ // the escaped character
+			continue
+		}
+		unit := hexUnit(data[i:])
+		switch {
+		case unit < 0xD800 || unit > 0xDFFF:
+		case unit < 0xDC00 && i+12 <= len(data) && data[i+6] == '\\' && data[i+7] == 'u':
+			if low := hexUnit(data[i+6:]); low < 0xDC00 || low > 0xDFFF {
+				return i
+			}
+			i += 6
+		default:
+			return i
+		}
+		i += 5
+	}
+	return -1
+}
+
+// hexUnit is the code unit of the escape \uXXXX that data begins with; 0 if it is
+// malformed, which the decoder finds.
+func hexUnit(data []byte) int {
+	if len(data) < 6 {
+		return 0
+	}
+	n, err := strconv.ParseUint(string(data[2:6]), 16, 32)
+	if err != nil {
+		return 0
+	}
+	return int(n)
+}
+
 // decode reads one JSON value. It is stricter than encoding/json where a lax
 // reader could be made to see another document than the sender's, or the
 // database would refuse what was read: member names may not repeat, not even in
@@ -26,6 +71,9 @@ const maxDepth = 32
 func decode(data []byte) (any, error) {
 	if !utf8.Valid(data) {
 		return nil, invalid(scimerr.ScimTypeInvalidSyntax, "The body is not valid UTF-8: send JSON encoded as UTF-8.")
+	}
+	if at := loneSurrogate(data); at >= 0 {
+		return nil, invalid(scimerr.ScimTypeInvalidSyntax, "The body cannot be read at byte %d: half of a surrogate pair is no character.", at)
 	}
 	d := &decoder{data: data, tokens: json.NewDecoder(bytes.NewReader(data))}
 	d.tokens.UseNumber()
@@ -44,6 +92,7 @@ type decoder struct {
 	data   []byte
 	tokens *json.Decoder
 	at     []step
+	values int
 }
 
 // step is one level of nesting: a member's name, or an index when name is "".
@@ -53,6 +102,9 @@ type step struct {
 }
 
 func (d *decoder) value() (any, error) {
+	if d.values++; d.values > maxBodyValues {
+		return nil, d.fail("there are more than %d values: send fewer at a time", maxBodyValues)
+	}
 	token, err := d.tokens.Token()
 	if err != nil {
 		return nil, d.syntax(err)

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"net/http"
 
+	scimerr "github.com/elimity-com/scim/errors"
+
 	"gatehouse/store"
 )
 
@@ -57,7 +59,7 @@ func (s *Server) createGroup(w http.ResponseWriter, r *http.Request, c caller) e
 	if err != nil {
 		return err
 	}
-	body, err := s.readBody(w, r)
+	body, err := s.readBody(w, r, c, s.opts.MaxBody)
 	if err != nil {
 		return err
 	}
@@ -89,7 +91,7 @@ func (s *Server) replaceGroup(w http.ResponseWriter, r *http.Request, c caller) 
 	if err != nil {
 		return err
 	}
-	body, err := s.readBody(w, r)
+	body, err := s.readBody(w, r, c, s.opts.MaxBody)
 	if err != nil {
 		return err
 	}
@@ -118,7 +120,7 @@ func (s *Server) patchGroup(w http.ResponseWriter, r *http.Request, c caller) er
 	if err != nil {
 		return err
 	}
-	body, err := s.readBody(w, r)
+	body, err := s.readBody(w, r, c, s.opts.MaxBody)
 	if err != nil {
 		return err
 	}
@@ -166,6 +168,9 @@ func (s *Server) changeGroup(r *http.Request, c caller, change func(document) (d
 		}
 		return err
 	})
+	if errors.Is(err, store.ErrUnknownMembers) {
+		return after, invalid(scimerr.ScimTypeInvalidValue, "None of the members sent is a user of this connection, and the group would be left empty: send the ids that Gatehouse gave the users, or an empty list to empty the group.")
+	}
 	if err != nil {
 		return after, groupTaken(groupMissing(err, id), after.DisplayName)
 	}

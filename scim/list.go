@@ -23,6 +23,9 @@ const (
 	maxPage     = 1000
 )
 
+// maxScans bounds the comparisons of a filter that look into every document.
+const maxScans = 16
+
 // cursorLife is how long a cursor may lie idle (RFC 9865 §2.3).
 const cursorLife = time.Hour
 
@@ -37,6 +40,7 @@ const (
 type listQuery struct {
 	store.Query
 	count      int
+	scans      int
 	startIndex int
 	byCursor   bool
 	binding    cursorBinding
@@ -56,6 +60,9 @@ func (s *Server) listQuery(t *resourceType, c caller, query url.Values) (listQue
 	if f := query.Get("filter"); f != "" {
 		if q.Filter, err = t.parseFilter(f); err != nil {
 			return q, err
+		}
+		if q.scans = store.Scans(q.Filter, t == groupType); q.scans > maxScans {
+			return q, invalid(scimerr.ScimTypeTooMany, "The filter makes %d comparisons on attributes without an index; %d are allowed. Those of id, userName, externalId, displayName and emails.value with eq are not counted.", q.scans, maxScans)
 		}
 	}
 	q.binding = cursorBinding{Connection: c.conn.ID, Type: t.name, Filter: query.Get("filter")}
@@ -100,7 +107,12 @@ func (s *Server) listUsers(w http.ResponseWriter, r *http.Request, c caller) err
 		return err
 	}
 	q.WithGroups = p.includes("groups")
+	leave, err := s.takeTurn(r, c, q)
+	if err != nil {
+		return err
+	}
 	users, total, err := s.store.Users(r.Context(), c.conn, q.Query)
+	leave()
 	if err != nil {
 		return err
 	}
@@ -126,6 +138,14 @@ func (s *Server) listUsers(w http.ResponseWriter, r *http.Request, c caller) err
 	return out.close()
 }
 
+// takeTurn waits until a query that reads every document may run.
+func (s *Server) takeTurn(r *http.Request, c caller, q listQuery) (leave func(), err error) {
+	if q.scans == 0 {
+		return func() {}, nil
+	}
+	return s.heavy.enter(r.Context(), c.conn.ID)
+}
+
 func (s *Server) listGroups(w http.ResponseWriter, r *http.Request, c caller) error {
 	p, query, err := groupType.projectionOf(r)
 	if err != nil {
@@ -135,7 +155,12 @@ func (s *Server) listGroups(w http.ResponseWriter, r *http.Request, c caller) er
 	if err != nil {
 		return err
 	}
+	leave, err := s.takeTurn(r, c, q)
+	if err != nil {
+		return err
+	}
 	groups, total, err := s.store.Groups(r.Context(), c.conn, q.Query)
+	leave()
 	if err != nil {
 		return err
 	}

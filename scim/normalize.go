@@ -326,6 +326,9 @@ func (a *attribute) coerceText(text string) (any, error) {
 			return nil, a.mismatch(text)
 		}
 	}
+	if a.required && !a.listed && strings.TrimSpace(text) == "" {
+		return nil, invalid(scimerr.ScimTypeInvalidValue, "%s is blank: send a name that people can see.", a.label)
+	}
 	if len(text) > a.limit {
 		return nil, invalid(scimerr.ScimTypeInvalidValue, "%s is longer than %d bytes: shorten it.", a.label, a.limit)
 	}

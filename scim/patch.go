@@ -119,6 +119,9 @@ func (p *patcher) apply(o operation) error {
 	if o.op != "remove" && !o.given {
 		return invalid(scimerr.ScimTypeInvalidValue, "%s of %s needs a value.", o.op, g.text)
 	}
+	if o.given && g.attr != nil && g.attr.isRows() && isEmpty(o.value) {
+		return nil // a group is emptied by an empty list or by no value at all, not by a slip
+	}
 	return p.change(o.op, g, o.value)
 }
 

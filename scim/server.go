@@ -64,6 +64,7 @@ type Server struct {
 	cursorKey []byte
 	used      usage
 	limits    limiters
+	heavy     heavyWork
 }
 
 // New makes the SCIM edge of a directory.
@@ -248,7 +249,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case errors.As(err, &e):
 	case errors.As(err, &busy):
-		e = scimerr.ScimError{Status: http.StatusTooManyRequests, Detail: fmt.Sprintf("More than %v requests a second: slow down.", s.opts.Rate)}
+		e = scimerr.ScimError{Status: http.StatusTooManyRequests, Detail: "This connection sends more at a time than it may: slow down."}
 		w.Header().Set("Retry-After", fmt.Sprint(int(busy.wait/time.Second)+1))
 	case errors.As(err, &large):
 		e = scimerr.ScimError{Status: http.StatusRequestEntityTooLarge, Detail: fmt.Sprintf("The body is larger than %d bytes: send fewer members at a time, or raise the setting max-body.", large.Limit)}
@@ -268,9 +269,13 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	writeJSON(w, e.Status, body)
 }
 
+// maxUserBody bounds the body of a single person, in bytes; groups have members
+// and go up to Options.MaxBody.
+const maxUserBody = 1 << 20
+
 // readBody reads the JSON object of a request, after its headers have been found
 // in order.
-func (s *Server) readBody(w http.ResponseWriter, r *http.Request) (map[string]any, error) {
+func (s *Server) readBody(w http.ResponseWriter, r *http.Request, c caller, limit int64) (map[string]any, error) {
 	if ct := r.Header.Get("Content-Type"); ct != "" {
 		media, params, err := mime.ParseMediaType(ct)
 		charset := strings.ToLower(params["charset"])
@@ -281,13 +286,20 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request) (map[string]an
 	if enc := r.Header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
 		return nil, scimerr.ScimError{Status: http.StatusUnsupportedMediaType, Detail: "The Content-Encoding is " + shorten(enc) + ": send the body as it is."}
 	}
-	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.opts.MaxBody))
+	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, min(limit, s.opts.MaxBody)))
 	if err != nil {
 		var large *http.MaxBytesError
 		if errors.As(err, &large) {
 			return nil, err
 		}
 		return nil, invalid(scimerr.ScimTypeInvalidSyntax, "The body could not be read to its end: %v.", err)
+	}
+	if len(data) > maxUserBody {
+		leave, err := s.heavy.enter(r.Context(), c.conn.ID)
+		if err != nil {
+			return nil, err
+		}
+		defer leave()
 	}
 	value, err := decode(data)
 	if err != nil {
@@ -392,4 +404,39 @@ func (l *limiters) allow(c store.ConnectionID, perSecond float64) (time.Duration
 		return wait, false
 	}
 	return 0, true
+}
+
+// heavyWork lets each connection do two things at a time that take much memory or
+// time: large bodies, and filters that read every document. The others of that
+// connection wait; other connections don't notice.
+type heavyWork struct {
+	mu sync.Mutex
+	of map[store.ConnectionID]chan struct{}
+}
+
+// heavyWait is how long a request waits for its turn before it is told to come
+// back.
+const heavyWait = 15 * time.Second
+
+func (h *heavyWork) enter(ctx context.Context, c store.ConnectionID) (leave func(), err error) {
+	h.mu.Lock()
+	turns := h.of[c]
+	if turns == nil {
+		if h.of == nil {
+			h.of = map[store.ConnectionID]chan struct{}{}
+		}
+		turns = make(chan struct{}, 2)
+		h.of[c] = turns
+	}
+	h.mu.Unlock()
+	late := time.NewTimer(heavyWait)
+	defer late.Stop()
+	select {
+	case turns <- struct{}{}:
+		return func() { <-turns }, nil
+	case <-late.C:
+		return nil, tooMany{heavyWait}
+	case <-ctx.Done():
+		return nil, fmt.Errorf("%w: %w", store.ErrUnavailable, ctx.Err())
+	}
 }

@@ -9,7 +9,7 @@ import (
 	"gatehouse/store"
 )
 
-// asUser is the row of a document; the document gets what is implied in it.
+// asUser is the row of a document; a new user is active unless it says otherwise.
 func asUser(doc document) store.User {
 	if _, said := doc["active"]; !said {
 		doc["active"] = true
@@ -69,7 +69,7 @@ func (s *Server) createUser(w http.ResponseWriter, r *http.Request, c caller) er
 	if err != nil {
 		return err
 	}
-	body, err := s.readBody(w, r)
+	body, err := s.readBody(w, r, c, maxUserBody)
 	if err != nil {
 		return err
 	}
@@ -93,11 +93,10 @@ func (s *Server) createUser(w http.ResponseWriter, r *http.Request, c caller) er
 	return s.sendUser(w, c, u, p, http.StatusCreated)
 }
 
-// replaceUser is PUT (RFC 7644 §3.5.1). What tells whether and as whom somebody
-// is known, active and externalId, stays when the body doesn't mention it: Okta
-// leaves them out, and a replace must not bring back somebody who has left.
+// replaceUser is PUT (RFC 7644 §3.5.1). externalId, as which somebody is known,
+// stays when the body doesn't mention it, since Okta leaves it out.
 func (s *Server) replaceUser(w http.ResponseWriter, r *http.Request, c caller) error {
-	body, err := s.readBody(w, r)
+	body, err := s.readBody(w, r, c, maxUserBody)
 	if err != nil {
 		return err
 	}
@@ -108,17 +107,15 @@ func (s *Server) replaceUser(w http.ResponseWriter, r *http.Request, c caller) e
 	noteIgnored(r.Context(), ignored)
 	return s.changeUser(w, r, c, func(before document) (document, error) {
 		after := clone(doc).(document)
-		for _, name := range []string{"active", "externalId"} {
-			if _, said := after[name]; !said && before[name] != nil {
-				after[name] = before[name]
-			}
+		if _, said := after["externalId"]; !said && before["externalId"] != nil {
+			after["externalId"] = before["externalId"]
 		}
 		return after, nil
 	})
 }
 
 func (s *Server) patchUser(w http.ResponseWriter, r *http.Request, c caller) error {
-	body, err := s.readBody(w, r)
+	body, err := s.readBody(w, r, c, maxUserBody)
 	if err != nil {
 		return err
 	}
@@ -134,7 +131,8 @@ func (s *Server) patchUser(w http.ResponseWriter, r *http.Request, c caller) err
 }
 
 // changeUser applies a pure change to a user's document and answers with the
-// user as it then is.
+// user as it then is. A change that takes active away, or says nothing of it,
+// leaves it as it is.
 func (s *Server) changeUser(w http.ResponseWriter, r *http.Request, c caller, change func(document) (document, error)) error {
 	p, _, err := userType.projectionOf(r)
 	if err != nil {
@@ -150,6 +148,10 @@ func (s *Server) changeUser(w http.ResponseWriter, r *http.Request, c caller, ch
 			}
 			if doc, err = change(doc); err != nil {
 				return u, err
+			}
+			if _, said := doc["active"]; !said {
+				// Whoever has left stays out until the provider says otherwise.
+				doc["active"] = u.Active
 			}
 			after = asUser(doc)
 			after.Version = u.Version

@@ -97,6 +97,8 @@ func (d *dialect) classify(err error) error {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	case d.down(err):
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	case strings.Contains(err.Error(), "SSL is not enabled on the server"):
+		return fmt.Errorf("%w (the server offers no TLS; for one on the same machine, add ?sslmode=disable to database-url)", err)
 	}
 	if what, ok := d.unique(err); ok {
 		return fmt.Errorf("%w: %s", ErrTaken, what)

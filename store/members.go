@@ -69,6 +69,9 @@ func (tx *Tx) changeMembers(ctx context.Context, c ConnectionRef, g Group, delta
 		unknown = append(unknown, missing...)
 	}
 	res.Unknown = unknown
+	if delta.Replace && res.Removed > 0 && len(delta.Add) > 0 && len(unknown) == len(delta.Add) {
+		return res, fmt.Errorf("members of group %s: %w", g.ID, ErrUnknownMembers)
+	}
 	if res.Changed() {
 		tx.logAs(changeID, MembersChanged, g.subject(c), map[string]int{"added": res.Added, "removed": res.Removed})
 	}
@@ -97,8 +100,8 @@ func (tx *Tx) endMembers(ctx context.Context, change ChangeID, where string, arg
 func splitIDs(ids []UserID) (valid []string, invalid []UserID) {
 	valid = make([]string, 0, len(ids))
 	for _, id := range ids {
-		if validID(string(id)) {
-			valid = append(valid, string(id))
+		if lower := lowerASCII(string(id)); validID(lower) {
+			valid = append(valid, lower)
 		} else {
 			invalid = append(invalid, id)
 		}

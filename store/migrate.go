@@ -58,14 +58,20 @@ func Migrate(ctx context.Context, url string) (version int64, err error) {
 	}
 }
 
+// sqliteFile is the file that a database URL names, if it names one.
+func sqliteFile(url string) (string, bool) {
+	file, ok := strings.CutPrefix(url, "sqlite://")
+	file, _, _ = strings.Cut(file, "?")
+	return file, ok && file != ""
+}
+
 // makeFile makes a SQLite file, and the folder that it is to stand in, for the
 // eyes of the server's user only: it holds personal data.
 func makeFile(url string) error {
-	file, ok := strings.CutPrefix(url, "sqlite://")
+	file, ok := sqliteFile(url)
 	if !ok {
 		return nil
 	}
-	file, _, _ = strings.Cut(file, "?")
 	if dir := filepath.Dir(file); dir != "." {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return err

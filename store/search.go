@@ -91,6 +91,45 @@ func (r reader) where(c ConnectionRef, q Query, ix index) *clause {
 	return w
 }
 
+// Scans counts the comparisons of a filter on users, or on groups, that no column
+// or index answers: each looks into every document of the connection.
+func Scans(f Filter, groups bool) int {
+	ix := userIndex
+	if groups {
+		ix = groupIndex
+	}
+	return ix.scans(f)
+}
+
+func (ix index) scans(f Filter) int {
+	count := func(parts []Filter) (n int) {
+		for _, part := range parts {
+			n += ix.scans(part)
+		}
+		return n
+	}
+	switch f := f.(type) {
+	case And:
+		return count(f)
+	case Or:
+		return count(f)
+	case Not:
+		return ix.scans(f.Filter)
+	case Some:
+		if _, ok := exactValue(f.Where); ok && ix.related[strings.Join(f.Attr.Path, ".")+".value"] != "" {
+			return 0
+		}
+		return max(1, index{}.scans(f.Where))
+	case Compare:
+		path := strings.Join(f.Attr.Path, ".")
+		exact := f.Op == Equal
+		if path == "id" || exact && (ix.columns[path] != "" || ix.related[path] != "") {
+			return 0
+		}
+	}
+	return 1
+}
+
 // index says what of a kind of resource is found by columns and tables instead
 // of by looking into the searchable document.
 type index struct {

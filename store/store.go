@@ -22,6 +22,8 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -42,6 +44,9 @@ var (
 	// ErrUnavailable says that the database could not be asked, or that its answer
 	// was lost: a write may or may not have been done. Try again later.
 	ErrUnavailable = errors.New("database unavailable")
+	// ErrUnknownMembers says that a group's members were to be replaced by ids of
+	// which none is known: a mistake, and the group would be empty.
+	ErrUnknownMembers = errors.New("none of the members is known")
 	// ErrLimit says that a limit of Gatehouse forbids the change.
 	ErrLimit = errors.New("limit reached")
 )
@@ -156,6 +161,11 @@ func Open(ctx context.Context, url string, opts Options) (*Store, error) {
 	d, err := dialectOf(url)
 	if err != nil {
 		return nil, err
+	}
+	if file, ok := sqliteFile(url); ok {
+		if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("there is no database %s: check database-url, or run 'gatehouse migrate' to make it", file)
+		}
 	}
 	read, write, err := d.open(url, opts)
 	if err != nil {

@@ -116,6 +116,8 @@ func (tx *Tx) RevokeToken(ctx context.Context, c Connection, idOrHint string) (T
 		tx.after = append(tx.after, tx.store.tokens.clear)
 		return t, nil
 	}
+	// It may have been revoked a moment ago by somebody who has yet to say so.
+	tx.store.tokens.clear()
 	return Token{}, fmt.Errorf("live token %q of connection %q: %w", idOrHint, c.Name, ErrNotFound)
 }
 

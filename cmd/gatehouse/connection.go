@@ -49,7 +49,11 @@ func (p added) text() string {
 	if p.ExpiresAt != nil {
 		until = "until " + p.ExpiresAt.Format("2 January 2006")
 	}
-	return fmt.Sprintf("SCIM URL  %s\nToken     %s\n\nThe token works %s and can't be shown again.\n", p.SCIMURL, p.Token, until)
+	text := fmt.Sprintf("SCIM URL  %s\nToken     %s\n\nThe token works %s and can't be shown again.\n", p.SCIMURL, p.Token, until)
+	if strings.HasPrefix(p.SCIMURL, "http://127.0.0.1") {
+		text += "The address is that of this machine: --url or GATEHOUSE_URL puts the public one there.\n"
+	}
+	return text
 }
 
 // Run makes the connection.

@@ -49,9 +49,11 @@ type Route struct {
 	Handler http.Handler `json:"-"`
 }
 
-// Mux builds the multiplexer of a table of routes. A path that isn't clean (//,
-// /../) is answered as one that doesn't exist below the same first segment,
-// where http.ServeMux would redirect before anybody is asked who they are.
+// Mux builds the multiplexer of a table of routes. Slashes that repeat count as
+// one: a base address that was pasted with a slash at its end is a common slip.
+// Any other path that isn't clean (/../) is answered as one that doesn't exist
+// below the same first segment, where http.ServeMux would redirect before anybody
+// is asked who they are.
 func Mux(routes []Route) (http.Handler, error) {
 	mux := http.NewServeMux()
 	for _, r := range routes {
@@ -65,12 +67,9 @@ func Mux(routes []Route) (http.Handler, error) {
 		mux.Handle(pattern, r.Handler)
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if clean := path.Clean(r.URL.Path); clean != r.URL.Path && (clean == "/" || clean+"/" != r.URL.Path) {
+		if clean := cleanPath(r.URL.Path); clean != r.URL.Path {
 			u := *r.URL
-			u.Path, u.RawPath = "/-", ""
-			if first, _, _ := strings.Cut(r.URL.Path[1:], "/"); first == path.Base(path.Clean("/"+first)) {
-				u.Path = "/" + first + "/-"
-			}
+			u.Path, u.RawPath = clean, ""
 			r2 := *r
 			r2.URL = &u
 			mux.ServeHTTP(w, &r2)
@@ -79,6 +78,21 @@ func Mux(routes []Route) (http.Handler, error) {
 		}
 		mux.ServeHTTP(w, r)
 	}), nil
+}
+
+// cleanPath is the path that is routed for p.
+func cleanPath(p string) string {
+	for strings.Contains(p, "//") {
+		p = strings.ReplaceAll(p, "//", "/")
+	}
+	if clean := path.Clean(p); p == clean || p == clean+"/" {
+		return p
+	}
+	first, _, _ := strings.Cut(p[1:], "/")
+	if first == path.Base(path.Clean("/"+first)) {
+		return "/" + first + "/-"
+	}
+	return "/-"
 }
 
 // entry is the log line of a request in the making.

@@ -166,3 +166,23 @@ func largeGroup(t *testing.T, s *store.Store) {
 	}
 	clean(t, s)
 }
+
+// A replacement that nobody is in is a wrong field in a mapping, not a wish.
+func replacedByStrangers(t *testing.T, s *store.Store) {
+	p := acme(t, s)
+	ids := p.addPeople(t, "ann", "bob")
+	crew := p.addGroup(t, team("crew", nil), ids...)
+	strangers := store.MemberDelta{Replace: true, Add: []store.UserID{"01990000-0000-7000-8000-000000000000", "junk"}}
+	_, err := p.changeMembers(t, crew.ID, strangers)
+	wantErr(t, "replace by strangers", err, store.ErrUnknownMembers)
+	if got := p.members(t, crew.ID); len(got) != 2 {
+		t.Errorf("members: got %v, want ann and bob", got)
+	}
+	if _, err := p.changeMembers(t, crew.ID, store.MemberDelta{Replace: true}); err != nil {
+		t.Errorf("replace by nobody, which was said: %v", err)
+	}
+	if _, err := p.changeMembers(t, crew.ID, strangers); err != nil {
+		t.Errorf("strangers for a group that is empty: %v", err)
+	}
+	clean(t, s)
+}

@@ -54,6 +54,7 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		{"GroupRoundTrip", groupRoundTrip},
 		{"MembersByDelta", membersByDelta},
 		{"UnknownMembers", unknownMembers},
+		{"ReplacedByStrangers", replacedByStrangers},
 		{"LargeGroup", largeGroup},
 		{"GroupsOfUser", groupsOfUser},
 		{"Counts", counts},

@@ -229,6 +229,9 @@ func malformedIDs(t *testing.T, s *store.Store) {
 		if got := p.members(t, store.GroupID(id)); len(got) > 0 {
 			t.Errorf("members of %q: got %v, want none", id, got)
 		}
+		if strings.ToLower(id) == string(ann.ID) {
+			continue // as a member she is known in any case: providers change it on the way
+		}
 		res, err := p.changeMembers(t, crew.ID, store.MemberDelta{Add: []store.UserID{store.UserID(id)}, Remove: []store.UserID{store.UserID(id)}})
 		if err != nil || res.Changed() || len(res.Unknown) != 1 || string(res.Unknown[0]) != id {
 			t.Errorf("add %q: got %+v, %v, want it unknown", id, res, err)
