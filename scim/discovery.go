@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strings"
 
+	scimerr "github.com/elimity-com/scim/errors"
+
 	"gatehouse/access"
 )
 
@@ -20,6 +22,9 @@ const (
 )
 
 func (s *Server) getServiceProviderConfig(w http.ResponseWriter, r *http.Request, c caller) error {
+	if r.URL.Query().Has("filter") {
+		return scimerr.ScimError{Status: http.StatusForbidden, Detail: "The configuration can't be filtered: read it whole."}
+	}
 	unsupported := document{"supported": false}
 	writeJSON(w, http.StatusOK, jsonOf(document{
 		"schemas":        []string{urnServiceProviderConfig},
@@ -132,6 +137,9 @@ func sendFixed(w http.ResponseWriter, r *http.Request, all []document) error {
 	query, err := queryOf(r)
 	if err != nil {
 		return err
+	}
+	if query.Has("filter") {
+		return scimerr.ScimError{Status: http.StatusForbidden, Detail: "This list can't be filtered: read it whole."}
 	}
 	start, err := number(query, "startIndex", 1, false)
 	if err != nil {

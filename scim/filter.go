@@ -67,7 +67,7 @@ func (t *resourceType) parsePath(s string) (patchPath, error) {
 	}
 	word := p.word()
 	g := patchPath{target: t.resolve(word), text: shorten(s)}
-	if g.name == "" && !g.qualified || g.name != "" && !isName(g.name) || strings.HasSuffix(word, ".") {
+	if g.name == "" && !g.qualified || g.name != "" && !isName(g.name) || strings.HasSuffix(word, ".") || strings.HasSuffix(word, ":") {
 		return patchPath{}, p.fail("expected the name of an attribute")
 	}
 	if g.name != "" && g.attr == nil && (p.pos == len(s) || s[p.pos] == '[') {
@@ -78,7 +78,9 @@ func (t *resourceType) parsePath(s string) (patchPath, error) {
 			return patchPath{}, err
 		}
 		if p.next('.') {
-			g.subName = p.word()
+			if g.subName = p.word(); g.subName == "" {
+				return patchPath{}, p.fail("expected the name of a sub-attribute")
+			}
 			g.sub, _ = g.attr.subAttribute(g.subName)
 		}
 	}
@@ -551,7 +553,7 @@ func (p *parser) quoted() (string, error) {
 		return "", p.fail("the text has no closing quote")
 	}
 	var s string
-	if err := json.Unmarshal([]byte(p.text[start:end+1]), &s); err != nil || strings.IndexByte(s, 0) >= 0 {
+	if err := json.Unmarshal([]byte(p.text[start:end+1]), &s); err != nil || strings.IndexByte(s, 0) >= 0 || loneSurrogate([]byte(p.text[start:end+1])) >= 0 {
 		return "", p.fail("the text is not a JSON string")
 	}
 	p.pos = end + 1

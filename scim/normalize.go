@@ -69,6 +69,8 @@ func (n *normalizer) put(e entry) error {
 		return nil
 	case e.isCustom(n.t):
 		return n.putCustom(e)
+	case e.attr == nil && e.name == "" && e.qualified && !e.inside:
+		return invalid(scimerr.ScimTypeInvalidValue, "%s has to be an object of attributes, not %s.", shorten(e.key), shorten(e.value))
 	case e.attr == nil || e.subName != "" && e.sub == nil:
 		n.ignored = append(n.ignored, e.key)
 		return nil

@@ -21,6 +21,7 @@ import (
 	"log/slog"
 	"mime"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -159,6 +160,9 @@ func (s *Server) Routes() []web.Route {
 			return scimerr.ScimError{Status: http.StatusMethodNotAllowed, Detail: r.Method + " is not possible here, only " + strings.Join(allowed, ", ") + "."}
 		})
 		routes = append(routes, web.Route{Pattern: prefix + path, Access: web.SCIMToken, Handler: refuse})
+		if !strings.HasSuffix(path, "{id}") {
+			routes = append(routes, web.Route{Pattern: prefix + path + "/{$}", Access: web.SCIMToken, Handler: refuse})
+		}
 	}
 	for path, method := range map[string]string{"/Bulk": "POST", "/Me": "", "/.search": "POST", "/Users/.search": "POST", "/Groups/.search": "POST"} {
 		routes = append(routes, web.Route{Method: method, Pattern: prefix + path, Access: web.SCIMToken, Handler: s.guard(func(http.ResponseWriter, *http.Request, caller) error {
@@ -221,7 +225,11 @@ func connectionIn(r *http.Request) string {
 	if id := r.PathValue("connection"); id != "" {
 		return id
 	}
-	id, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/scim/"), "/")
+	u, err := url.ParseRequestURI(r.RequestURI)
+	if err != nil {
+		return ""
+	}
+	id, _, _ := strings.Cut(strings.TrimPrefix(u.Path, "/scim/"), "/")
 	return id
 }
 

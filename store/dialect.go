@@ -251,7 +251,8 @@ var postgresDialect = &dialect{
 func openPostgres(url string, opts Options) (read, write *pool, err error) {
 	cfg, err := pq.NewConfig(url)
 	if err != nil {
-		return nil, nil, fmt.Errorf("database-url %s: %w", redactURL(url), err)
+		// The error may repeat the address, and with it the password.
+		return nil, nil, errors.New("database-url can't be read: want postgres://USER:PASSWORD@HOST/NAME, with special characters of the password encoded (%40 for @)")
 	}
 	if cfg.ApplicationName == "" {
 		cfg.ApplicationName = "gatehouse"

@@ -16,6 +16,9 @@ import (
 
 type versionCmd struct{}
 
+// Help shows an example.
+func (versionCmd) Help() string { return "Example: gatehouse version --json" }
+
 // Run prints the version.
 func (versionCmd) Run(a *app) error {
 	return a.print(map[string]string{"version": version}, "gatehouse "+version+"\n")
@@ -150,6 +153,9 @@ func (c *tenantAddCmd) Run(a *app) error {
 }
 
 type tenantListCmd struct{}
+
+// Help shows an example.
+func (tenantListCmd) Help() string { return "Example: gatehouse tenant list" }
 
 // Run lists the tenants.
 func (tenantListCmd) Run(a *app) error {

@@ -54,7 +54,10 @@ func (s *publicURL) AfterApply() error {
 		return nil
 	}
 	u, err := url.Parse(s.URL)
-	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
+	if err != nil || u.User != nil {
+		return errors.New("url: want https://HOST, without a name or password in it") // and don't repeat it
+	}
+	if u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
 		return fmt.Errorf("url %q: want https://HOST, optionally with a path", s.URL)
 	}
 	return nil
@@ -66,12 +69,14 @@ func (s *serveSettings) AfterApply() error {
 		return err
 	}
 	switch {
-	case s.RateLimit != 0 && s.RateLimit < minRate:
+	case s.RateLimit != 0 && !(s.RateLimit >= minRate):
 		return fmt.Errorf("rate-limit %v: want 0 or at least %d, since Entra sends that many", s.RateLimit, minRate)
 	case s.AccessTokenLife < store.MinAccessTokenLife || s.AccessTokenLife > store.MaxAccessTokenLife:
 		return fmt.Errorf("access-token-life %v: want %v to %v, since Entra does", s.AccessTokenLife, store.MinAccessTokenLife, store.MaxAccessTokenLife)
 	case s.SecretKey != "" && len(s.SecretKey) < 32:
 		return errors.New("secret-key: want at least 32 characters, such as the output of 'openssl rand -hex 32'")
+	case s.ShutdownTimeout < 0:
+		return fmt.Errorf("shutdown-timeout %v: want a time such as 20s", s.ShutdownTimeout)
 	case s.MaxBody < 1024:
 		return fmt.Errorf("max-body %d: want at least 1024 bytes", s.MaxBody)
 	}

@@ -19,10 +19,10 @@ type connectionCmd struct {
 type connectionAddCmd struct {
 	publicURL `embed:""`
 
-	Tenant  string        `help:"The tenant; 'default' is made when it is missing." default:"default" placeholder:"NAME"`
-	Name    string        `help:"A name for the connection, such as entra." required:"" placeholder:"NAME"`
-	IdP     string        `name:"idp" help:"What is at the other end: entra, okta or generic." enum:"entra,okta,generic" default:"generic" placeholder:"KIND"`
-	Expires time.Duration `help:"How long the token works; one year by default, 0 for ever." default:"8760h" placeholder:"TIME"`
+	Tenant string `help:"The tenant; 'default' is made when it is missing." default:"default" placeholder:"NAME"`
+	Name   string `help:"A name for the connection, such as entra." required:"" placeholder:"NAME"`
+	IdP    string `name:"idp" help:"What is at the other end: entra, okta or generic." enum:"entra,okta,generic" default:"generic" placeholder:"KIND"`
+	expiry `embed:""`
 }
 
 // Help shows an example.
@@ -54,6 +54,11 @@ func (p added) text() string {
 		text += "The address is that of this machine: --url or GATEHOUSE_URL puts the public one there.\n"
 	}
 	return text
+}
+
+// AfterApply refuses settings that can't work.
+func (c *connectionAddCmd) AfterApply() error {
+	return errors.Join(c.publicURL.AfterApply(), c.expiry.AfterApply())
 }
 
 // Run makes the connection.
@@ -115,6 +120,19 @@ func deadline(now time.Time, expires time.Duration) time.Time {
 		return time.Time{}
 	}
 	return now.Add(expires)
+}
+
+// expiry is the flag of commands that make a token.
+type expiry struct {
+	Expires time.Duration `help:"How long the token works, in hours such as 8760h; one year by default, 0 for ever." default:"8760h" placeholder:"TIME"`
+}
+
+// AfterApply refuses what would be over before it began.
+func (e expiry) AfterApply() error {
+	if e.Expires < 0 {
+		return fmt.Errorf("expires %v: want a time to come, such as 8760h, or 0 for ever", e.Expires)
+	}
+	return nil
 }
 
 type connectionListCmd struct {

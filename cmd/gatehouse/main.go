@@ -17,6 +17,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -77,11 +78,18 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "gatehouse:", err)
 		return 2
 	}
+	if os.Getenv("GATEHOUSE_CONFIG") == "" {
+		os.Unsetenv("GATEHOUSE_CONFIG") // set but empty means none
+	}
 	command, err := parser.Parse(args)
 	if exit >= 0 { // help was asked for and printed
 		return exit
 	}
 	if err != nil {
+		if slices.Contains(args, "--json") {
+			json.NewEncoder(stderr).Encode(map[string]string{"error": err.Error()})
+			return 2
+		}
 		fmt.Fprintf(stderr, "gatehouse: %v\nRun 'gatehouse --help' or 'gatehouse COMMAND --help'.\n", err)
 		return 2
 	}

@@ -3,7 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
-	"time"
+	"strings"
 
 	"gatehouse/store"
 )
@@ -36,7 +36,7 @@ func (o ofConnection) with(a *app, f func(*store.Store, store.Tenant, store.Conn
 type tokenAddCmd struct {
 	ofConnection `embed:""`
 	publicURL    `embed:""`
-	Expires      time.Duration `help:"How long the token works; one year by default, 0 for ever." default:"8760h" placeholder:"TIME"`
+	expiry       `embed:""`
 }
 
 // Help shows an example.
@@ -45,6 +45,11 @@ func (tokenAddCmd) Help() string {
 provider, test the connection there, then revoke the old one.
 
 Example: gatehouse token add --tenant default --connection entra`
+}
+
+// AfterApply refuses settings that can't work.
+func (c *tokenAddCmd) AfterApply() error {
+	return errors.Join(c.publicURL.AfterApply(), c.expiry.AfterApply())
 }
 
 // Run makes the token.
@@ -113,6 +118,10 @@ Example: gatehouse token revoke --connection entra 9f2c`
 func (c *tokenRevokeCmd) Run(a *app) error {
 	return c.with(a, func(st *store.Store, t store.Tenant, conn store.Connection) error {
 		var token store.Token
+		if strings.HasPrefix(c.Token, store.TokenPrefix) {
+			// A whole token, pasted: its end names it, and nothing repeats the rest.
+			c.Token = c.Token[len(c.Token)-min(4, len(c.Token)):]
+		}
 		err := st.Write(a.ctx, a.actor(t.ID), func(tx *store.Tx) error {
 			var err error
 			token, err = tx.RevokeToken(a.ctx, conn, c.Token)

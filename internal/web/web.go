@@ -148,7 +148,7 @@ func Log(log *slog.Logger, observe Observe, next http.Handler) http.Handler {
 			}
 			took := time.Since(start)
 			level := slog.LevelInfo
-			if rec.status >= 500 || p != nil {
+			if rec.status >= 500 && rec.status != http.StatusNotImplemented || p != nil {
 				level = slog.LevelError
 			}
 			attrs := []slog.Attr{
