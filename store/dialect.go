@@ -204,7 +204,7 @@ var postgresDialect = &dialect{
 		return "NOT EXISTS (SELECT 1 FROM unnest(CAST(? AS uuid[])) AS w (id) WHERE w.id = members." + column + ")"
 	},
 	idList: func(ids []string) any { return pq.StringArray(ids) },
-	groupsOfUser: `COALESCE((SELECT json_agg(json_build_object('value', g.id, 'display', g.display_name, 'type', 'direct') ORDER BY g.id)
+	groupsOfUser: `COALESCE((SELECT json_agg(json_build_object('value', g.id, 'display', g.display_name, 'type', 'direct'))
 		FROM members m JOIN groups g ON g.tenant_id = m.tenant_id AND g.id = m.group_id
 		WHERE m.tenant_id = u.tenant_id AND m.user_id = u.id), '[]')`,
 	elements: func(array string) string {
@@ -272,6 +272,7 @@ func openPostgres(url string, opts Options) (read, write *pool, err error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("database-url %s: %w", redactURL(url), err)
 	}
+	connector.Dialer(dialer{})
 	n := opts.Connections
 	if n == 0 {
 		n = 20
@@ -284,4 +285,23 @@ func openPostgres(url string, opts Options) (read, write *pool, err error) {
 	db.SetConnMaxLifetime(time.Hour)
 	p := newPool(postgresDialect, db)
 	return p, p, nil
+}
+
+// dialer connects to PostgreSQL so that a peer that is gone without a word is
+// noticed within seconds, also by reads that nothing else would end.
+type dialer struct{}
+
+func (dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	d := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 5 * time.Second, Interval: 2 * time.Second, Count: 3}}
+	return d.DialContext(ctx, network, address)
+}
+
+func (d dialer) Dial(network, address string) (net.Conn, error) {
+	return d.DialContext(context.Background(), network, address)
+}
+
+func (d dialer) DialTimeout(network, address string, timeout time.Duration) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	return d.DialContext(ctx, network, address)
 }

@@ -247,11 +247,9 @@ func (r reader) row(ctx context.Context, dst []any, query string, args ...any) e
 		return r.pool.dialect.classify(err)
 	}
 	defer release()
-	if r.pool.dialect == sqliteDialect {
-		// Watching for the end of ctx takes longer than reading a row of a file.
-		ctx = context.WithoutCancel(ctx)
-	}
-	err = st.Stmt.QueryRowContext(r.context(ctx), args...).Scan(dst...)
+	// Watching for the end of ctx takes longer than reading a row. The databases
+	// end what takes too long, and a dead connection is noticed (dialer).
+	err = st.Stmt.QueryRowContext(context.WithoutCancel(ctx), args...).Scan(dst...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return ErrNotFound
 	}
