@@ -107,12 +107,12 @@ func (s *Server) listUsers(w http.ResponseWriter, r *http.Request, c caller) err
 		return err
 	}
 	q.WithGroups = p.includes("groups")
-	leave, err := s.takeTurn(r, c, q)
-	if err != nil {
+	var users []store.User
+	var total int
+	err = s.inTurn(r, c, q, func() (err error) {
+		users, total, err = s.store.Users(r.Context(), c.conn, q.Query)
 		return err
-	}
-	users, total, err := s.store.Users(r.Context(), c.conn, q.Query)
-	leave()
+	})
 	if err != nil {
 		return err
 	}
@@ -138,12 +138,16 @@ func (s *Server) listUsers(w http.ResponseWriter, r *http.Request, c caller) err
 	return out.close()
 }
 
-// takeTurn waits until a query that reads every document may run.
-func (s *Server) takeTurn(r *http.Request, c caller, q listQuery) (leave func(), err error) {
-	if q.scans == 0 {
-		return func() {}, nil
+// inTurn reads; what looks into every document waits for its turn.
+func (s *Server) inTurn(r *http.Request, c caller, q listQuery, read func() error) error {
+	if q.scans > 0 {
+		leave, err := s.heavy.enter(r.Context(), c.conn.ID)
+		if err != nil {
+			return err
+		}
+		defer leave()
 	}
-	return s.heavy.enter(r.Context(), c.conn.ID)
+	return read()
 }
 
 func (s *Server) listGroups(w http.ResponseWriter, r *http.Request, c caller) error {
@@ -155,12 +159,12 @@ func (s *Server) listGroups(w http.ResponseWriter, r *http.Request, c caller) er
 	if err != nil {
 		return err
 	}
-	leave, err := s.takeTurn(r, c, q)
-	if err != nil {
+	var groups []store.Group
+	var total int
+	err = s.inTurn(r, c, q, func() (err error) {
+		groups, total, err = s.store.Groups(r.Context(), c.conn, q.Query)
 		return err
-	}
-	groups, total, err := s.store.Groups(r.Context(), c.conn, q.Query)
-	leave()
+	})
 	if err != nil {
 		return err
 	}

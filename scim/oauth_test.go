@@ -620,6 +620,34 @@ func TestTokensCountAgainstTheRate(t *testing.T) {
 	})
 }
 
+// A connection that calls too often is told to wait, in SCIM's form, and another
+// one doesn't notice.
+func TestRequestsCountAgainstTheRate(t *testing.T) {
+	onBothAuthorities(t, func(t *testing.T, a *authority) {
+		mine := a.token(t, a.post(a.id, a.secret))
+		a.edge.opts.Rate = 25
+		var slowed bool
+		for range 200 {
+			r := httptest.NewRequest("GET", "/scim/"+string(a.conn.ID)+"/v2/Users?count=1", nil)
+			r.Header.Set("Authorization", "Bearer "+mine)
+			w := httptest.NewRecorder()
+			a.Config.Handler.ServeHTTP(w, r)
+			switch {
+			case w.Code == 429 && w.Header().Get("Retry-After") != "" && strings.Contains(w.Body.String(), `"status":"429"`):
+				slowed = true
+			case w.Code != 200:
+				t.Fatalf("got %d: %s", w.Code, w.Body)
+			}
+		}
+		if !slowed {
+			t.Error("200 requests at once at 25 a second: none was refused")
+		}
+		if _, ok := a.edge.limits.allow("another", 25); !ok {
+			t.Error("another connection was refused, too")
+		}
+	})
+}
+
 func TestDiscoveryNamesOAuth(t *testing.T) {
 	onBothAuthorities(t, func(t *testing.T, a *authority) {
 		req, err := http.NewRequest("GET", a.URL+"/scim/"+url.PathEscape(string(a.conn.ID))+"/v2/ServiceProviderConfig", nil)

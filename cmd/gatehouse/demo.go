@@ -86,7 +86,7 @@ func (c *demoCmd) Run(a *app) error {
 		return err
 	}
 	defer closeLog()
-	s, err := newServer(a.ctx, serveSettings{MaxBody: 32 << 20, ShutdownTimeout: 5 * time.Second}, st, log)
+	s, err := newServer(a.ctx, serveSettings{ShutdownTimeout: 5 * time.Second}, st, log)
 	if err != nil {
 		return err
 	}
