@@ -330,29 +330,49 @@ func noteIgnored(ctx context.Context, ignored []string) {
 // usage remembers when tokens were used, until Run writes it down.
 type usage struct {
 	mu   sync.Mutex
-	last map[store.TokenID]store.Token
+	last map[store.TokenID]use
 }
+
+// use is the last use of a token, and when one was last written down.
+type use struct {
+	token   store.Token
+	written time.Time
+}
+
+// usageInterval is how often the use of a token that is busy is written down.
+// Each write empties what SQLite's readers have cached.
+const usageInterval = 30 * time.Second
 
 func (u *usage) note(t store.Token, now time.Time) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.last == nil {
-		u.last = map[store.TokenID]store.Token{}
+		u.last = map[store.TokenID]use{}
 	}
 	t.LastUsedAt = store.At(now)
-	u.last[t.ID] = t
+	u.last[t.ID] = use{token: t, written: u.last[t.ID].written}
 }
 
-func (u *usage) take() map[store.TokenID]store.Token {
+// take gives the uses to write down now: of tokens that have been quiet for an
+// interval at once, of busy ones once an interval, and when all is set, every one.
+func (u *usage) take(now time.Time, all bool) map[store.TokenID]store.Token {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	last := u.last
-	u.last = nil
-	return last
+	due := map[store.TokenID]store.Token{}
+	for id, l := range u.last {
+		switch unwritten := l.token.LastUsedAt.After(l.written); {
+		case unwritten && (all || now.Sub(l.written) >= usageInterval):
+			due[id] = l.token
+			u.last[id] = use{token: l.token, written: l.token.LastUsedAt.Time}
+		case !unwritten && now.Sub(l.written) >= usageInterval:
+			delete(u.last, id)
+		}
+	}
+	return due
 }
 
-// Run writes down every two seconds when tokens were last used, and deletes old
-// access tokens every minute, until ctx ends. A crash loses no more than that.
+// Run writes down when tokens were last used, within two seconds when they had
+// been quiet, and deletes old access tokens every minute, until ctx ends.
 func (s *Server) Run(ctx context.Context) {
 	tick := time.NewTicker(2 * time.Second)
 	defer tick.Stop()
@@ -362,20 +382,20 @@ func (s *Server) Run(ctx context.Context) {
 	for {
 		select {
 		case <-tick.C:
-			s.flush(ctx)
+			s.flush(ctx, false)
 		case <-minute.C:
 			s.sweep(ctx)
 		case <-ctx.Done():
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 			defer cancel()
-			s.flush(last)
+			s.flush(last, true)
 			return
 		}
 	}
 }
 
-func (s *Server) flush(ctx context.Context) {
-	used := s.used.take()
+func (s *Server) flush(ctx context.Context, all bool) {
+	used := s.used.take(s.store.Now(), all)
 	if len(used) == 0 {
 		return
 	}
