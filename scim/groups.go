@@ -33,10 +33,10 @@ func groupMissing(err error, id string) error {
 	return err
 }
 
-func userIDs(ids []string) []store.UserID {
-	out := make([]store.UserID, len(ids))
+func memberRefs(ids []string) []store.MemberID {
+	out := make([]store.MemberID, len(ids))
 	for i, id := range ids {
-		out[i] = store.UserID(id)
+		out[i] = store.MemberID(id)
 	}
 	return out
 }
@@ -73,7 +73,7 @@ func (s *Server) createGroup(w http.ResponseWriter, r *http.Request, c caller) e
 	var res store.MembersResult
 	err = s.store.Write(r.Context(), c.actor(r.Context()), func(tx *store.Tx) error {
 		var err error
-		g, res, err = tx.CreateGroup(r.Context(), c.conn, g, userIDs(members.ids))
+		g, res, err = tx.CreateGroup(r.Context(), c.conn, g, memberRefs(members.ids))
 		return err
 	})
 	if err != nil {
@@ -105,7 +105,7 @@ func (s *Server) replaceGroup(w http.ResponseWriter, r *http.Request, c caller) 
 		if _, said := after["externalId"]; !said && before["externalId"] != nil {
 			after["externalId"] = before["externalId"]
 		}
-		return after, store.MemberDelta{Replace: members.present, Add: userIDs(members.ids)}, nil
+		return after, store.MemberDelta{Replace: members.present, Add: memberRefs(members.ids)}, nil
 	})
 	if err != nil {
 		return err
@@ -131,7 +131,7 @@ func (s *Server) patchGroup(w http.ResponseWriter, r *http.Request, c caller) er
 	g, err := s.changeGroup(r, c, func(before document) (document, store.MemberDelta, error) {
 		after, delta, ignored, err := groupType.patch(before, ops)
 		noteIgnored(r.Context(), ignored)
-		return after, store.MemberDelta{Replace: delta.replace, Add: userIDs(delta.add), Remove: userIDs(delta.remove)}, err
+		return after, store.MemberDelta{Replace: delta.replace, Add: memberRefs(delta.add), Remove: memberRefs(delta.remove)}, err
 	})
 	if err != nil {
 		return err
@@ -168,8 +168,11 @@ func (s *Server) changeGroup(r *http.Request, c caller, change func(document) (d
 		}
 		return err
 	})
+	if errors.Is(err, store.ErrCycle) {
+		return after, invalid(scimerr.ScimTypeInvalidValue, "The group would be a member of itself, directly or through a group that is a member: leave that one out.")
+	}
 	if errors.Is(err, store.ErrUnknownMembers) {
-		return after, invalid(scimerr.ScimTypeInvalidValue, "None of the members sent is a user of this connection, and the group would be left empty: send the ids that Gatehouse gave the users, or an empty list to empty the group.")
+		return after, invalid(scimerr.ScimTypeInvalidValue, "None of the members sent is a user or group of this connection, and the group would be left empty: send the ids that Gatehouse gave them, or an empty list to empty the group.")
 	}
 	if err != nil {
 		return after, groupTaken(groupMissing(err, id), after.DisplayName)
@@ -204,8 +207,24 @@ func (s *Server) sendGroup(w http.ResponseWriter, r *http.Request, c caller, g s
 func (s *Server) writeGroups(r *http.Request, out *stream, c caller, groups []store.Group, p *projection) error {
 	with := p.includes("members")
 	next := 0
+	first := true
+	member := func(id, kind string) {
+		if !first {
+			out.text(",")
+		}
+		first = false
+		out.text(`{"value":"`)
+		out.text(id)
+		out.text(`","type":"`)
+		out.text(kind)
+		out.text(`"}`)
+	}
+	var subgroups map[store.GroupID][]store.GroupID
 	finish := func() {
 		if with {
+			for _, id := range subgroups[groups[next-1].ID] {
+				member(string(id), groupType.name)
+			}
 			out.text("]")
 		}
 		out.text("}")
@@ -220,6 +239,7 @@ func (s *Server) writeGroups(r *http.Request, out *stream, c caller, groups []st
 			return err
 		}
 		next++
+		first = true
 		out.write(body)
 		if with {
 			out.text(`,"members":[`)
@@ -231,21 +251,17 @@ func (s *Server) writeGroups(r *http.Request, out *stream, c caller, groups []st
 		for i, g := range groups {
 			ids[i] = g.ID
 		}
-		first := true
-		err := s.store.EachMember(r.Context(), c.conn, ids, func(group store.GroupID, user store.UserID) error {
+		var err error
+		if subgroups, err = s.store.Subgroups(r.Context(), c.conn, ids); err != nil {
+			return err
+		}
+		err = s.store.EachMember(r.Context(), c.conn, ids, func(group store.GroupID, user store.UserID) error {
 			for next == 0 || groups[next-1].ID != group {
 				if err := begin(); err != nil {
 					return err
 				}
-				first = true
 			}
-			if !first {
-				out.text(",")
-			}
-			first = false
-			out.text(`{"value":"`)
-			out.text(string(user))
-			out.text(`","type":"User"}`)
+			member(string(user), userType.name)
 			return out.err
 		})
 		if err != nil {

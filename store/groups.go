@@ -43,7 +43,7 @@ func (r reader) group(ctx context.Context, c ConnectionRef, id GroupID, lock str
 
 // CreateGroup adds a group to a connection of the actor's tenant, with members.
 // Write's ErrTaken says that the connection has one of that displayName.
-func (tx *Tx) CreateGroup(ctx context.Context, c ConnectionRef, g Group, members []UserID) (Group, MembersResult, error) {
+func (tx *Tx) CreateGroup(ctx context.Context, c ConnectionRef, g Group, members []MemberID) (Group, MembersResult, error) {
 	var res MembersResult
 	if err := tx.own(c); err != nil {
 		return g, res, err
@@ -116,13 +116,38 @@ func (tx *Tx) DeleteGroup(ctx context.Context, c ConnectionRef, id GroupID) erro
 	if err := tx.own(c); err != nil {
 		return err
 	}
+	if !validID(string(id)) {
+		return fmt.Errorf("group %q: %w", id, ErrNotFound)
+	}
+	// The groups that it is a member of lose one. They are locked in the order of
+	// their ids, as everywhere.
+	var locked []GroupID
+	err := tx.list(ctx, &locked, `SELECT id FROM groups WHERE tenant_id = ? AND (id = ? OR id IN
+			(SELECT group_id FROM subgroups WHERE tenant_id = ? AND member_id = ?))
+		ORDER BY id`+tx.pool.dialect.forUpdate, c.Tenant, id, c.Tenant, id)
+	if err != nil {
+		return err
+	}
 	g, err := tx.group(ctx, c, id, tx.pool.dialect.forUpdate)
 	if err != nil {
 		return err
 	}
-	changeID := tx.log(GroupDeleted, g.subject(c), nil)
+	outer, err := tx.touchGroups(ctx, c.Tenant, `SELECT group_id FROM subgroups WHERE tenant_id = ? AND member_id = ?`, id)
+	if err != nil {
+		return err
+	}
+	var detail any
+	if outer > 0 {
+		detail = map[string]int{"groups": outer}
+	}
+	changeID := tx.log(GroupDeleted, g.subject(c), detail)
 	if _, err := tx.endMembers(ctx, changeID, `tenant_id = ? AND group_id = ?`, c.Tenant, id); err != nil {
 		return err
+	}
+	for _, column := range []string{"group_id", "member_id"} {
+		if _, err := tx.endSubgroups(ctx, changeID, `tenant_id = ? AND `+column+` = ?`, c.Tenant, id); err != nil {
+			return err
+		}
 	}
 	tx.endGroup(c, g, later(tx.now, g.DescribedAt), changeID)
 	if _, err := tx.exec(ctx, `DELETE FROM groups WHERE tenant_id = ? AND id = ?`, c.Tenant, id); err != nil {
@@ -131,12 +156,11 @@ func (tx *Tx) DeleteGroup(ctx context.Context, c ConnectionRef, id GroupID) erro
 	return nil
 }
 
-// touchGroupsOf notes that a user's groups are about to lose the user, and gives
-// how many they are.
-func (tx *Tx) touchGroupsOf(ctx context.Context, tenant TenantID, user UserID) (int, error) {
+// touchGroups notes that groups are about to lose a member, and gives how many
+// they are. The query selects their ids by the tenant's id and the member's.
+func (tx *Tx) touchGroups(ctx context.Context, tenant TenantID, query string, member any) (int, error) {
 	return tx.exec(ctx, `UPDATE groups SET version = version + 1, modified_at = CASE WHEN modified_at < ? THEN ? ELSE modified_at END
-		WHERE tenant_id = ? AND id IN (SELECT group_id FROM members WHERE tenant_id = ? AND user_id = ?)`,
-		tx.now, tx.now, tenant, tenant, user)
+		WHERE tenant_id = ? AND id IN (`+query+`)`, tx.now, tx.now, tenant, tenant, member)
 }
 
 // endGroup keeps what a group's own attributes were until now.

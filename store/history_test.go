@@ -20,7 +20,7 @@ import (
 type state struct {
 	Users   map[store.UserID]account
 	Groups  map[store.GroupID]string
-	Members map[store.GroupID]map[store.UserID]bool
+	Members map[store.GroupID]map[store.MemberID]bool
 }
 
 type account struct {
@@ -29,7 +29,7 @@ type account struct {
 }
 
 func (s state) clone() state {
-	c := state{Users: maps.Clone(s.Users), Groups: maps.Clone(s.Groups), Members: map[store.GroupID]map[store.UserID]bool{}}
+	c := state{Users: maps.Clone(s.Users), Groups: maps.Clone(s.Groups), Members: map[store.GroupID]map[store.MemberID]bool{}}
 	for g, members := range s.Members {
 		c.Members[g] = maps.Clone(members)
 	}
@@ -52,7 +52,7 @@ func TestHistoryIsExact(t *testing.T) {
 		c := newClock()
 		p := acme(t, open(t, url, store.Options{Now: c.Now}))
 		m := &model{place: p, dice: rand.New(rand.NewPCG(seed, 1)),
-			now: state{Users: map[store.UserID]account{}, Groups: map[store.GroupID]string{}, Members: map[store.GroupID]map[store.UserID]bool{}}}
+			now: state{Users: map[store.UserID]account{}, Groups: map[store.GroupID]string{}, Members: map[store.GroupID]map[store.MemberID]bool{}}}
 		var past []state
 		var instants []int64
 		for range 300 {
@@ -105,11 +105,18 @@ func pick[K ~string, V any](m *model, from map[K]V) (K, bool) {
 	return keys[m.dice.IntN(len(keys))], true
 }
 
-func (m *model) some() []store.UserID {
-	var ids []store.UserID
+// some names a few members for a group: users, and groups made after it, so that
+// none is within itself. "~" is a group that is still to be made, after which there is none.
+func (m *model) some(group store.GroupID) []store.MemberID {
+	var ids []store.MemberID
 	for range m.dice.IntN(4) {
-		if id, ok := pick(m, m.now.Users); ok && !slices.Contains(ids, id) {
-			ids = append(ids, id)
+		id, ok := pick(m, m.now.Users)
+		member := store.MemberID(id)
+		if g, found := pick(m, m.now.Groups); found && m.dice.IntN(4) == 0 && g > group {
+			member, ok = store.MemberID(g), true
+		}
+		if ok && !slices.Contains(ids, member) {
+			ids = append(ids, member)
 		}
 	}
 	return ids
@@ -130,10 +137,10 @@ func (m *model) step(t *testing.T) {
 			return err
 		})
 	case n < 6 || !haveGroup:
-		members := m.some()
+		members := m.some("~")
 		m.write(t, func(tx *store.Tx) error {
 			g, _, err := tx.CreateGroup(ctx, m.ref, team(name), members)
-			m.now.Groups[g.ID], m.now.Members[g.ID] = name, map[store.UserID]bool{}
+			m.now.Groups[g.ID], m.now.Members[g.ID] = name, map[store.MemberID]bool{}
 			for _, id := range members {
 				m.now.Members[g.ID][id] = true
 			}
@@ -153,12 +160,15 @@ func (m *model) step(t *testing.T) {
 		m.write(t, func(tx *store.Tx) error { return tx.DeleteUser(ctx, m.ref, user) })
 		delete(m.now.Users, user)
 		for _, members := range m.now.Members {
-			delete(members, user)
+			delete(members, store.MemberID(user))
 		}
 	case n == 10 && m.dice.IntN(2) == 0:
 		m.write(t, func(tx *store.Tx) error { return tx.DeleteGroup(ctx, m.ref, group) })
 		delete(m.now.Groups, group)
 		delete(m.now.Members, group)
+		for _, members := range m.now.Members {
+			delete(members, store.MemberID(group))
+		}
 	default:
 		m.changeGroup(t, group, name)
 	}
@@ -166,9 +176,9 @@ func (m *model) step(t *testing.T) {
 
 func (m *model) changeGroup(t *testing.T, group store.GroupID, name string) {
 	t.Helper()
-	delta := store.MemberDelta{Replace: m.dice.IntN(4) == 0, Add: m.some()}
+	delta := store.MemberDelta{Replace: m.dice.IntN(4) == 0, Add: m.some(group)}
 	if !delta.Replace {
-		delta.Remove = slices.DeleteFunc(m.some(), func(id store.UserID) bool { return slices.Contains(delta.Add, id) })
+		delta.Remove = slices.DeleteFunc(m.some(group), func(id store.MemberID) bool { return slices.Contains(delta.Add, id) })
 	}
 	if m.dice.IntN(4) > 0 {
 		name = m.now.Groups[group]
@@ -197,7 +207,7 @@ func (m *model) changeGroup(t *testing.T, group store.GroupID, name string) {
 // stateAt reads the directory as it was at an instant, from what is and what was.
 func stateAt(t *testing.T, db *sql.DB, at int64) state {
 	t.Helper()
-	s := state{Users: map[store.UserID]account{}, Groups: map[store.GroupID]string{}, Members: map[store.GroupID]map[store.UserID]bool{}}
+	s := state{Users: map[store.UserID]account{}, Groups: map[store.GroupID]string{}, Members: map[store.GroupID]map[store.MemberID]bool{}}
 	rows := func(query string, scan func(*sql.Rows) error) {
 		t.Helper()
 		found, err := db.Query(fmt.Sprintf(query, at))
@@ -230,13 +240,15 @@ func stateAt(t *testing.T, db *sql.DB, at int64) state {
 		var id store.GroupID
 		var name string
 		err := r.Scan(&id, &name)
-		s.Groups[id], s.Members[id] = name, map[store.UserID]bool{}
+		s.Groups[id], s.Members[id] = name, map[store.MemberID]bool{}
 		return err
 	})
 	rows(`SELECT group_id, user_id FROM members WHERE since <= %[1]d
-		UNION ALL SELECT group_id, user_id FROM members_past WHERE since <= %[1]d AND until > %[1]d`, func(r *sql.Rows) error {
+		UNION ALL SELECT group_id, user_id FROM members_past WHERE since <= %[1]d AND until > %[1]d
+		UNION ALL SELECT group_id, member_id FROM subgroups WHERE since <= %[1]d
+		UNION ALL SELECT group_id, member_id FROM subgroups_past WHERE since <= %[1]d AND until > %[1]d`, func(r *sql.Rows) error {
 		var g store.GroupID
-		var u store.UserID
+		var u store.MemberID
 		err := r.Scan(&g, &u)
 		if s.Members[g] == nil || s.Members[g][u] {
 			t.Errorf("member %s of %s at %d: no such group, or twice", u, g, at)

@@ -32,7 +32,7 @@ func TestProbesUseAnIndex(t *testing.T) {
 				if last, err = tx.CreateUser(ctx, p.ref, u); err != nil {
 					return err
 				}
-				if _, _, err := tx.CreateGroup(ctx, p.ref, team("group "+u.UserName), []store.UserID{last.ID}); err != nil {
+				if _, _, err := tx.CreateGroup(ctx, p.ref, team("group "+u.UserName), []store.MemberID{store.MemberID(last.ID)}); err != nil {
 					return err
 				}
 			}

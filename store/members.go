@@ -7,21 +7,26 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
+// MemberID is the id of a user or of a group: what a provider names a member by
+// (RFC 7643 §4.2). Which of the two it is only the directory knows.
+type MemberID string
+
 // MemberDelta says how a group's members change: to exactly Add when Replace is
 // set, otherwise by adding Add and removing Remove, which have no id in common.
 type MemberDelta struct {
 	Replace bool
-	Add     []UserID
-	Remove  []UserID
+	Add     []MemberID
+	Remove  []MemberID
 }
 
 // MembersResult is what became of a MemberDelta.
 type MembersResult struct {
 	Added   int
 	Removed int
-	// Unknown are the ids to add that name no user of the connection: skipped,
-	// since a refusal would make providers repeat the whole request for ever.
-	Unknown []UserID
+	// Unknown are the ids to add that name nobody and no group of the connection:
+	// skipped, since a refusal would make providers repeat the whole request for
+	// ever.
+	Unknown []MemberID
 }
 
 // Changed reports whether the group's members are others than before.
@@ -41,9 +46,21 @@ func (tx *Tx) changeMembers(ctx context.Context, c ConnectionRef, g Group, delta
 
 	switch {
 	case delta.Replace:
-		res.Removed, err = tx.endMembers(ctx, changeID, `tenant_id = ? AND group_id = ? AND `+d.notIn("user_id"), c.Tenant, g.ID, d.idList(add))
+		of, args := `tenant_id = ? AND group_id = ? AND `, []any{c.Tenant, g.ID, d.idList(add)}
+		if res.Removed, err = tx.endMembers(ctx, changeID, of+d.notIn("members.user_id"), args...); err != nil {
+			break
+		}
+		var groups int
+		groups, err = tx.endSubgroups(ctx, changeID, of+d.notIn("subgroups.member_id"), args...)
+		res.Removed += groups
 	case len(remove) > 0:
-		res.Removed, err = tx.endMembers(ctx, changeID, `tenant_id = ? AND group_id = ? AND user_id IN (`+d.ids+`)`, c.Tenant, g.ID, d.idList(remove))
+		of, args := `tenant_id = ? AND group_id = ? AND `, []any{c.Tenant, g.ID, d.idList(remove)}
+		if res.Removed, err = tx.endMembers(ctx, changeID, of+`user_id IN (`+d.ids+`)`, args...); err != nil || res.Removed == len(remove) {
+			break
+		}
+		var groups int
+		groups, err = tx.endSubgroups(ctx, changeID, of+`member_id IN (`+d.ids+`)`, args...)
+		res.Removed += groups
 	}
 	if err != nil {
 		return res, fmt.Errorf("members of group %s: %w", g.ID, err)
@@ -59,14 +76,23 @@ func (tx *Tx) changeMembers(ctx context.Context, c ConnectionRef, g Group, delta
 		}
 	}
 	if res.Added < len(add) {
-		var missing []UserID
+		var missing []string
 		err := tx.list(ctx, &missing, `SELECT CAST(w.id AS text) FROM (`+d.idRows+`) w
 			WHERE NOT EXISTS (SELECT 1 FROM users u WHERE u.tenant_id = ? AND u.connection_id = ? AND u.id = w.id)`,
 			d.idList(add), c.Tenant, c.ID)
 		if err != nil {
 			return res, err
 		}
-		unknown = append(unknown, missing...)
+		if len(missing) > 0 {
+			var groups int
+			if groups, missing, err = tx.addSubgroups(ctx, c, g, missing, changeID); err != nil {
+				return res, err
+			}
+			res.Added += groups
+		}
+		for _, id := range missing {
+			unknown = append(unknown, MemberID(id))
+		}
 	}
 	res.Unknown = unknown
 	if delta.Replace && res.Removed > 0 && len(delta.Add) > 0 && len(unknown) == len(delta.Add) {
@@ -78,26 +104,33 @@ func (tx *Tx) changeMembers(ctx context.Context, c ConnectionRef, g Group, delta
 	return res, nil
 }
 
-// endMembers moves the memberships that fulfil a condition to the past.
+// endMembers moves the memberships of users that fulfil a condition to the past.
 func (tx *Tx) endMembers(ctx context.Context, change ChangeID, where string, args ...any) (int, error) {
+	return tx.end(ctx, "members", "user_id", change, where, args...)
+}
+
+// endSubgroups does the same for the memberships of groups.
+func (tx *Tx) endSubgroups(ctx context.Context, change ChangeID, where string, args ...any) (int, error) {
+	return tx.end(ctx, "subgroups", "member_id", change, where, args...)
+}
+
+func (tx *Tx) end(ctx context.Context, table, member string, change ChangeID, where string, args ...any) (int, error) {
+	into := `INSERT INTO ` + table + `_past (tenant_id, group_id, ` + member + `, since, until, change_id, end_change_id)
+		SELECT tenant_id, group_id, ` + member + `, since, `
 	if tx.pool.dialect.name == "postgres" {
 		// One statement, so that two transactions can't both end a membership.
-		return tx.exec(ctx, `WITH ended AS (DELETE FROM members WHERE `+where+` RETURNING *)
-			INSERT INTO members_past (tenant_id, group_id, user_id, since, until, change_id, end_change_id)
-			SELECT tenant_id, group_id, user_id, since, GREATEST(since, CAST(? AS bigint)), change_id, CAST(? AS uuid) FROM ended`,
-			append(args, tx.now, change)...)
+		return tx.exec(ctx, `WITH ended AS (DELETE FROM `+table+` WHERE `+where+` RETURNING *) `+
+			into+`GREATEST(since, CAST(? AS bigint)), change_id, CAST(? AS uuid) FROM ended`, append(args, tx.now, change)...)
 	}
-	_, err := tx.exec(ctx, `INSERT INTO members_past (tenant_id, group_id, user_id, since, until, change_id, end_change_id)
-		SELECT tenant_id, group_id, user_id, since, MAX(since, ?), change_id, ? FROM members WHERE `+where,
-		append([]any{tx.now, change}, args...)...)
-	if err != nil {
-		return 0, err
+	n, err := tx.exec(ctx, into+`MAX(since, ?), change_id, ? FROM `+table+` WHERE `+where, append([]any{tx.now, change}, args...)...)
+	if err != nil || n == 0 {
+		return n, err
 	}
-	return tx.exec(ctx, `DELETE FROM members WHERE `+where, args...)
+	return tx.exec(ctx, `DELETE FROM `+table+` WHERE `+where, args...)
 }
 
 // splitIDs parts ids that can exist from those that can't.
-func splitIDs(ids []UserID) (valid []string, invalid []UserID) {
+func splitIDs(ids []MemberID) (valid []string, invalid []MemberID) {
 	valid = make([]string, 0, len(ids))
 	for _, id := range ids {
 		if lower := lowerASCII(string(id)); validID(lower) {
@@ -113,7 +146,7 @@ func splitIDs(ids []UserID) (valid []string, invalid []UserID) {
 // queries, written out since SQLite plans a query with LIMIT ? anew each time.
 const memberPage = 10_000
 
-// EachMember calls f with every membership of some groups, in the order of the
+// EachMember calls f with every user's membership of some groups, in the order of the
 // groups' ids and then of the users', without holding them all. No connection to
 // the database is held while f runs: f may write to a slow client.
 func (r reader) EachMember(ctx context.Context, c ConnectionRef, groups []GroupID, f func(GroupID, UserID) error) error {

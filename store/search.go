@@ -29,6 +29,17 @@ type Query struct {
 // are in all.
 func (r reader) Users(ctx context.Context, c ConnectionRef, q Query) (users []User, total int, err error) {
 	err = r.page(ctx, &users, c, q, `SELECT `+r.userColumns(q.WithGroups), userIndex)
+	if err == nil && q.WithGroups && len(users) > 0 {
+		var indirect bool
+		err = r.get(ctx, &indirect, `SELECT `+nested+`?)`, c.Tenant)
+		if err == nil && indirect {
+			all := make([]*User, len(users))
+			for i := range users {
+				all[i] = &users[i]
+			}
+			err = r.addIndirect(ctx, c, all)
+		}
+	}
 	if err == nil && q.Count {
 		total, err = r.total(ctx, c, q, len(users), userIndex)
 	}
@@ -138,7 +149,8 @@ type index struct {
 	columns map[string]string
 	// times holds the columns of instants.
 	times map[string]string
-	// related holds subqueries of ids by an exact value.
+	// related holds subqueries of ids by an exact value. Their placeholders are
+	// tenant, connection and value, once or more often.
 	related map[string]string
 }
 
@@ -153,8 +165,10 @@ var userIndex = index{
 	times: map[string]string{"meta.created": "u.created_at", "meta.lastmodified": "u.modified_at"},
 	related: map[string]string{
 		"emails.value": `SELECT user_id FROM user_emails WHERE tenant_id = ? AND connection_id = ? AND value_key = ?`,
-		"groups.value": `SELECT m.user_id FROM members m JOIN groups g ON g.tenant_id = m.tenant_id AND g.id = m.group_id
-			WHERE m.tenant_id = ? AND g.connection_id = ? AND m.group_id = ?`,
+		"groups.value": `WITH RECURSIVE within (tenant_id, id) AS (
+				SELECT tenant_id, id FROM groups WHERE tenant_id = ? AND connection_id = ? AND id = ?
+				UNION SELECT s.tenant_id, s.member_id FROM within w JOIN subgroups s ON s.tenant_id = w.tenant_id AND s.group_id = w.id)
+			SELECT m.user_id FROM within w JOIN members m ON m.tenant_id = w.tenant_id AND m.group_id = w.id`,
 	},
 }
 
@@ -167,7 +181,9 @@ var groupIndex = index{
 	times: map[string]string{"meta.created": "g.created_at", "meta.lastmodified": "g.modified_at"},
 	related: map[string]string{
 		"members.value": `SELECT m.group_id FROM members m JOIN users u ON u.tenant_id = m.tenant_id AND u.id = m.user_id
-			WHERE m.tenant_id = ? AND u.connection_id = ? AND m.user_id = ?`,
+				WHERE m.tenant_id = ? AND u.connection_id = ? AND m.user_id = ?
+			UNION ALL SELECT s.group_id FROM subgroups s JOIN groups i ON i.tenant_id = s.tenant_id AND i.id = s.member_id
+				WHERE s.tenant_id = ? AND i.connection_id = ? AND s.member_id = ?`,
 	},
 }
 
@@ -317,7 +333,10 @@ func (w *clause) relate(path, query, value string) {
 		w.add("FALSE")
 		return
 	}
-	w.add(w.index.alias+".id IN ("+query+")", w.conn.Tenant, w.conn.ID, value)
+	w.add(w.index.alias + ".id IN (" + query + ")")
+	for range strings.Count(query, "?") / 3 {
+		w.args = append(w.args, w.conn.Tenant, w.conn.ID, value)
+	}
 }
 
 var sqlOp = map[Op]string{Equal: "=", Greater: ">", GreaterOrEqual: ">=", Less: "<", LessOrEqual: "<="}
@@ -374,7 +393,8 @@ func (w *clause) present(a Attr, doc string) {
 			w.add("EXISTS (SELECT 1 FROM members m WHERE m.tenant_id = u.tenant_id AND m.user_id = u.id)")
 			return
 		case "members", "members.value":
-			w.add("EXISTS (SELECT 1 FROM members m WHERE m.tenant_id = g.tenant_id AND m.group_id = g.id)")
+			w.add(`(EXISTS (SELECT 1 FROM members m WHERE m.tenant_id = g.tenant_id AND m.group_id = g.id)
+				OR EXISTS (SELECT 1 FROM subgroups s WHERE s.tenant_id = g.tenant_id AND s.group_id = g.id))`)
 			return
 		}
 	}

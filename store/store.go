@@ -47,6 +47,9 @@ var (
 	// ErrUnknownMembers says that a group's members were to be replaced by ids of
 	// which none is known: a mistake, and the group would be empty.
 	ErrUnknownMembers = errors.New("none of the members is known")
+	// ErrCycle says that a group would become a member of itself, if only through
+	// others.
+	ErrCycle = errors.New("a group within itself")
 	// ErrLimit says that a limit of Gatehouse forbids the change.
 	ErrLimit = errors.New("limit reached")
 )

@@ -55,11 +55,16 @@ func (r reader) readUser(ctx context.Context, c ConnectionRef, id UserID, u *Use
 		return fmt.Errorf("user %q: %w", id, ErrNotFound)
 	}
 	dst := []any{&u.ID, &u.UserName, &u.ExternalID, &u.DisplayName, &u.Active, &u.Doc, &u.Version, &u.CreatedAt, &u.ModifiedAt}
+	columns, indirect := r.userColumns(withGroups), false
 	if withGroups {
-		dst = append(dst, &u.Groups)
+		dst = append(dst, &u.Groups, &indirect)
+		columns += `, ` + nested + `u.tenant_id)`
 	}
-	err := r.row(ctx, dst, `SELECT `+r.userColumns(withGroups)+` FROM users u
+	err := r.row(ctx, dst, `SELECT `+columns+` FROM users u
 		WHERE u.tenant_id = ? AND u.id = ? AND u.connection_id = ?`+lock, c.Tenant, id, c.ID)
+	if err == nil && indirect {
+		err = r.addIndirect(ctx, c, []*User{u})
+	}
 	if err != nil {
 		return fmt.Errorf("user %s: %w", id, err)
 	}
@@ -158,7 +163,7 @@ func (tx *Tx) DeleteUser(ctx context.Context, c ConnectionRef, id UserID) error 
 		return err
 	}
 	// Until the lock was had, another may have added the user to one more group.
-	touched, err := tx.touchGroupsOf(ctx, c.Tenant, id)
+	touched, err := tx.touchGroups(ctx, c.Tenant, `SELECT group_id FROM members WHERE tenant_id = ? AND user_id = ?`, id)
 	if err != nil {
 		return err
 	}

@@ -57,6 +57,16 @@ var verifyQueries = []struct{ name, query string }{
 		LEFT JOIN users u ON u.tenant_id = m.tenant_id AND u.id = m.user_id
 		LEFT JOIN groups g ON g.tenant_id = m.tenant_id AND g.id = m.group_id
 		WHERE u.id IS NULL OR g.id IS NULL OR u.connection_id <> g.connection_id`},
+	{"groups within groups are of one connection", `
+		SELECT 'group ' || CAST(s.group_id AS text) || ' member ' || CAST(s.member_id AS text) FROM subgroups s
+		LEFT JOIN groups i ON i.tenant_id = s.tenant_id AND i.id = s.member_id
+		LEFT JOIN groups o ON o.tenant_id = s.tenant_id AND o.id = s.group_id
+		WHERE i.id IS NULL OR o.id IS NULL OR i.connection_id <> o.connection_id`},
+	{"no group is within itself", `
+		WITH RECURSIVE within (tenant_id, top, id) AS (
+			SELECT tenant_id, group_id, member_id FROM subgroups
+			UNION SELECT w.tenant_id, w.top, s.member_id FROM within w JOIN subgroups s ON s.tenant_id = w.tenant_id AND s.group_id = w.id)
+		SELECT 'group ' || CAST(id AS text) FROM within WHERE id = top`},
 	{"users belong to a connection", `
 		SELECT 'user ' || CAST(u.id AS text) FROM users u
 		LEFT JOIN connections c ON c.tenant_id = u.tenant_id AND c.id = u.connection_id WHERE c.id IS NULL`},
@@ -85,12 +95,17 @@ var verifyQueries = []struct{ name, query string }{
 	{"the past ends after it began", `
 		SELECT 'user ' || CAST(id AS text) FROM users_past WHERE valid_until < valid_from
 		UNION ALL SELECT 'group ' || CAST(id AS text) FROM groups_past WHERE valid_until < valid_from
-		UNION ALL SELECT 'group ' || CAST(group_id AS text) || ' member ' || CAST(user_id AS text) FROM members_past WHERE until < since`},
+		UNION ALL SELECT 'group ' || CAST(group_id AS text) || ' member ' || CAST(user_id AS text) FROM members_past WHERE until < since
+		UNION ALL SELECT 'group ' || CAST(group_id AS text) || ' member ' || CAST(member_id AS text) FROM subgroups_past WHERE until < since`},
 	{"memberships began with a change in the log", `
 		SELECT 'group ' || CAST(m.group_id AS text) || ' member ' || CAST(m.user_id AS text) FROM members m
+		LEFT JOIN changes c ON c.tenant_id = m.tenant_id AND c.id = m.change_id WHERE c.id IS NULL
+		UNION ALL SELECT 'group ' || CAST(m.group_id AS text) || ' member ' || CAST(m.member_id AS text) FROM subgroups m
 		LEFT JOIN changes c ON c.tenant_id = m.tenant_id AND c.id = m.change_id WHERE c.id IS NULL`},
 	{"memberships ended with a change in the log", `
 		SELECT 'group ' || CAST(m.group_id AS text) || ' member ' || CAST(m.user_id AS text) FROM members_past m
+		LEFT JOIN changes c ON c.tenant_id = m.tenant_id AND c.id = m.end_change_id WHERE c.id IS NULL
+		UNION ALL SELECT 'group ' || CAST(m.group_id AS text) || ' member ' || CAST(m.member_id AS text) FROM subgroups_past m
 		LEFT JOIN changes c ON c.tenant_id = m.tenant_id AND c.id = m.end_change_id WHERE c.id IS NULL`},
 	{"e-mail keys belong to a user of the connection", `
 		SELECT 'user ' || CAST(e.user_id AS text) FROM user_emails e

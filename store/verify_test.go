@@ -82,21 +82,23 @@ func sound(t *testing.T, s *store.Store) {
 	p := acme(t, s)
 	p.write(t, func(tx *store.Tx) error {
 		var ids []store.UserID
+		var members []store.MemberID
 		for _, name := range []string{"ann", "bob", "leaver"} {
 			u, err := tx.CreateUser(ctx, p.ref, person(name, true))
 			if err != nil {
 				return err
 			}
 			ids = append(ids, u.ID)
+			members = append(members, store.MemberID(u.ID))
 		}
 		_, err := tx.UpdateUser(ctx, p.ref, ids[0], func(store.User) (store.User, error) { return person("ann", false), nil })
 		if err != nil {
 			return err
 		}
-		if _, _, err := tx.CreateGroup(ctx, p.ref, team("crew"), ids); err != nil {
+		if _, _, err := tx.CreateGroup(ctx, p.ref, team("crew"), members); err != nil {
 			return err
 		}
-		gone, _, err := tx.CreateGroup(ctx, p.ref, team("gone"), ids)
+		gone, _, err := tx.CreateGroup(ctx, p.ref, team("gone"), members)
 		if err != nil {
 			return err
 		}

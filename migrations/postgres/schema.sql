@@ -115,6 +115,24 @@ CREATE TABLE public.secrets (
     value bytea NOT NULL
 );
 
+CREATE TABLE public.subgroups (
+    tenant_id uuid NOT NULL,
+    group_id uuid NOT NULL,
+    member_id uuid NOT NULL,
+    since bigint NOT NULL,
+    change_id uuid NOT NULL
+);
+
+CREATE TABLE public.subgroups_past (
+    tenant_id uuid NOT NULL,
+    group_id uuid NOT NULL,
+    member_id uuid NOT NULL,
+    since bigint NOT NULL,
+    until bigint NOT NULL,
+    change_id uuid NOT NULL,
+    end_change_id uuid NOT NULL
+);
+
 CREATE TABLE public.tenants (
     id uuid NOT NULL,
     name text NOT NULL,
@@ -221,6 +239,12 @@ ALTER TABLE ONLY public.members
 ALTER TABLE ONLY public.secrets
     ADD CONSTRAINT secrets_pkey PRIMARY KEY (name);
 
+ALTER TABLE ONLY public.subgroups_past
+    ADD CONSTRAINT subgroups_past_pkey PRIMARY KEY (tenant_id, group_id, member_id, end_change_id);
+
+ALTER TABLE ONLY public.subgroups
+    ADD CONSTRAINT subgroups_pkey PRIMARY KEY (tenant_id, group_id, member_id);
+
 ALTER TABLE ONLY public.tenants
     ADD CONSTRAINT tenants_name_key_key UNIQUE (name_key);
 
@@ -267,6 +291,8 @@ CREATE UNIQUE INDEX members_by_user ON public.members USING btree (tenant_id, us
 
 CREATE INDEX members_past_by_user ON public.members_past USING btree (tenant_id, user_id, since);
 
+CREATE UNIQUE INDEX subgroups_by_member ON public.subgroups USING btree (tenant_id, member_id, group_id);
+
 CREATE INDEX tokens_by_connection ON public.tokens USING btree (tenant_id, connection_id);
 
 CREATE INDEX user_emails_by_value ON public.user_emails USING btree (tenant_id, connection_id, value_key);
@@ -294,6 +320,12 @@ ALTER TABLE ONLY public.members
 
 ALTER TABLE ONLY public.members
     ADD CONSTRAINT members_tenant_id_user_id_fkey FOREIGN KEY (tenant_id, user_id) REFERENCES public.users(tenant_id, id);
+
+ALTER TABLE ONLY public.subgroups
+    ADD CONSTRAINT subgroups_tenant_id_group_id_fkey FOREIGN KEY (tenant_id, group_id) REFERENCES public.groups(tenant_id, id);
+
+ALTER TABLE ONLY public.subgroups
+    ADD CONSTRAINT subgroups_tenant_id_member_id_fkey FOREIGN KEY (tenant_id, member_id) REFERENCES public.groups(tenant_id, id);
 
 ALTER TABLE ONLY public.tokens
     ADD CONSTRAINT tokens_tenant_id_connection_id_fkey FOREIGN KEY (tenant_id, connection_id) REFERENCES public.connections(tenant_id, id);

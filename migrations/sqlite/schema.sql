@@ -153,6 +153,30 @@ CREATE TABLE secrets (
     value blob NOT NULL
 );
 
+CREATE TABLE subgroups (
+    tenant_id text NOT NULL,
+    group_id  text NOT NULL,
+    member_id text NOT NULL,
+    since     integer NOT NULL,
+    change_id text NOT NULL,
+    PRIMARY KEY (tenant_id, group_id, member_id),
+    FOREIGN KEY (tenant_id, group_id) REFERENCES groups (tenant_id, id),
+    FOREIGN KEY (tenant_id, member_id) REFERENCES groups (tenant_id, id)
+) WITHOUT ROWID;
+
+CREATE UNIQUE INDEX subgroups_by_member ON subgroups (tenant_id, member_id, group_id);
+
+CREATE TABLE subgroups_past (
+    tenant_id     text NOT NULL,
+    group_id      text NOT NULL,
+    member_id     text NOT NULL,
+    since         integer NOT NULL,
+    until         integer NOT NULL,
+    change_id     text NOT NULL,
+    end_change_id text NOT NULL,
+    PRIMARY KEY (tenant_id, group_id, member_id, end_change_id)
+) WITHOUT ROWID;
+
 CREATE TABLE tenants (
     id         text PRIMARY KEY,
     name       text NOT NULL,

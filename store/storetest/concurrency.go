@@ -50,9 +50,9 @@ func Crowd(t *testing.T, first, second *store.Store) {
 				})
 			}
 			for n := range each {
-				change("add", update(store.MemberDelta{Add: []store.UserID{ids[i*each+n], deleted[(i+n)%writers]}}, ""))
+				change("add", update(store.MemberDelta{Add: memberIDs(ids[i*each+n], deleted[(i+n)%writers])}, ""))
 			}
-			change("remove", update(store.MemberDelta{Remove: []store.UserID{old[i]}}, ""))
+			change("remove", update(store.MemberDelta{Remove: memberIDs(old[i])}, ""))
 			change("delete", at.Write(ctx, at.actor, func(tx *store.Tx) error { return tx.DeleteUser(ctx, at.ref, deleted[i]) }))
 			change("delete twice", at.Write(ctx, at.actor, func(tx *store.Tx) error { return tx.DeleteUser(ctx, at.ref, deleted[(i+1)%writers]) }))
 			change("rename", update(store.MemberDelta{}, fmt.Sprintf("crew %d", i)))
@@ -96,7 +96,7 @@ func deletedWhileAdded(t *testing.T, s *store.Store) {
 		var all sync.WaitGroup
 		for _, g := range []store.GroupID{crew.ID, other.ID} {
 			all.Go(func() {
-				if _, err := p.changeMembers(t, g, store.MemberDelta{Add: []store.UserID{leaver, stays}}); err != nil {
+				if _, err := p.changeMembers(t, g, store.MemberDelta{Add: memberIDs(leaver, stays)}); err != nil {
 					t.Errorf("round %d, add: %v", round, err)
 				}
 			})
@@ -149,7 +149,7 @@ func groupsInAnyOrder(t *testing.T, s *store.Store) {
 			err := p.Write(ctx, p.actor, func(tx *store.Tx) error {
 				for _, n := range order {
 					_, _, err := tx.UpdateGroup(ctx, p.ref, groups[n], func(g store.Group) (store.Group, store.MemberDelta, error) {
-						return g, store.MemberDelta{Add: ids[i : i+1]}, nil
+						return g, store.MemberDelta{Add: memberIDs(ids[i])}, nil
 					})
 					if err != nil {
 						return err

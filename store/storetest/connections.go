@@ -144,8 +144,8 @@ func tenantsNeverMeet(t *testing.T, s *store.Store) {
 		wantErr(t, "delete a foreign group", p.Write(ctx, p.actor, func(tx *store.Tx) error {
 			return tx.DeleteGroup(ctx, p.ref, foreignGroup[0].ID)
 		}), store.ErrNotFound)
-		res, err := p.changeMembers(t, groups[0].ID, store.MemberDelta{Add: []store.UserID{foreign}})
-		if err != nil || res.Added != 0 || !slices.Equal(res.Unknown, []store.UserID{foreign}) {
+		res, err := p.changeMembers(t, groups[0].ID, store.MemberDelta{Add: memberIDs(foreign)})
+		if err != nil || res.Added != 0 || !slices.Equal(res.Unknown, memberIDs(foreign)) {
 			t.Errorf("add a foreign user: got %+v, %v, want it unknown", res, err)
 		}
 	}

@@ -29,7 +29,7 @@ func groupRoundTrip(t *testing.T, s *store.Store) {
 			return err
 		})
 	}
-	wantErr(t, "another's name", update(team("STAFF", nil), store.MemberDelta{Add: ids}), store.ErrTaken)
+	wantErr(t, "another's name", update(team("STAFF", nil), store.MemberDelta{Add: memberIDs(ids...)}), store.ErrTaken)
 	if now := p.members(t, made.ID); !slices.Equal(now, ids[:1]) {
 		t.Errorf("members after the refusal: got %v, want %v", now, ids[:1])
 	}
@@ -42,7 +42,7 @@ func groupRoundTrip(t *testing.T, s *store.Store) {
 	})
 	wantErr(t, "the change refuses", err, refusal)
 
-	if err := update(team("Team", nil), store.MemberDelta{Add: ids[1:]}); err != nil {
+	if err := update(team("Team", nil), store.MemberDelta{Add: memberIDs(ids[1:]...)}); err != nil {
 		t.Fatal(err)
 	}
 	if got := p.group(t, made.ID); got.DisplayName != "Team" || got.Version != 2 || !slices.Equal(p.members(t, made.ID), ids) {
@@ -69,12 +69,12 @@ func membersByDelta(t *testing.T, s *store.Store) {
 		added, removed int
 		want           []store.UserID
 	}{
-		{"the first", store.MemberDelta{Add: []store.UserID{ann, bob}}, 2, 0, []store.UserID{ann, bob}},
-		{"one is there already, one is named twice", store.MemberDelta{Add: []store.UserID{bob, eve, eve}}, 1, 0, []store.UserID{ann, bob, eve}},
-		{"one is not there", store.MemberDelta{Remove: []store.UserID{ann, zoe, ann}}, 0, 1, []store.UserID{bob, eve}},
-		{"come and go", store.MemberDelta{Add: []store.UserID{ann, zoe}, Remove: []store.UserID{bob}}, 2, 1, []store.UserID{ann, eve, zoe}},
-		{"replaced: one stays", store.MemberDelta{Replace: true, Add: []store.UserID{zoe, bob}}, 1, 2, []store.UserID{bob, zoe}},
-		{"replaced by the same", store.MemberDelta{Replace: true, Add: []store.UserID{bob, zoe, bob}}, 0, 0, []store.UserID{bob, zoe}},
+		{"the first", store.MemberDelta{Add: memberIDs(ann, bob)}, 2, 0, []store.UserID{ann, bob}},
+		{"one is there already, one is named twice", store.MemberDelta{Add: memberIDs(bob, eve, eve)}, 1, 0, []store.UserID{ann, bob, eve}},
+		{"one is not there", store.MemberDelta{Remove: memberIDs(ann, zoe, ann)}, 0, 1, []store.UserID{bob, eve}},
+		{"come and go", store.MemberDelta{Add: memberIDs(ann, zoe), Remove: memberIDs(bob)}, 2, 1, []store.UserID{ann, eve, zoe}},
+		{"replaced: one stays", store.MemberDelta{Replace: true, Add: memberIDs(zoe, bob)}, 1, 2, []store.UserID{bob, zoe}},
+		{"replaced by the same", store.MemberDelta{Replace: true, Add: memberIDs(bob, zoe, bob)}, 0, 0, []store.UserID{bob, zoe}},
 		{"replaced by nobody", store.MemberDelta{Replace: true}, 0, 2, nil},
 		{"nothing", store.MemberDelta{}, 0, 0, nil},
 	} {
@@ -121,22 +121,22 @@ func unknownMembers(t *testing.T, s *store.Store) {
 	unknown := []store.UserID{foreign, never, "nonsense"}
 	p.write(t, func(tx *store.Tx) error {
 		var err error
-		crew, res, err = tx.CreateGroup(t.Context(), p.ref, team("crew", nil), append(ids, unknown...))
+		crew, res, err = tx.CreateGroup(t.Context(), p.ref, team("crew", nil), memberIDs(append(ids, unknown...)...))
 		return err
 	})
 	for _, why := range []string{"create", "replace"} {
-		if !slices.Equal(sorted(res.Unknown), sorted(unknown)) {
+		if !slices.Equal(sorted(res.Unknown), memberIDs(sorted(unknown)...)) {
 			t.Errorf("%s: got unknown %v, want %v", why, res.Unknown, unknown)
 		}
 		if got := p.members(t, crew.ID); !slices.Equal(got, ids) {
 			t.Errorf("%s: got members %v, want %v", why, got, ids)
 		}
 		var err error
-		if res, err = p.changeMembers(t, crew.ID, store.MemberDelta{Replace: true, Add: append(ids, unknown...)}); err != nil || res.Changed() {
+		if res, err = p.changeMembers(t, crew.ID, store.MemberDelta{Replace: true, Add: memberIDs(append(ids, unknown...)...)}); err != nil || res.Changed() {
 			t.Errorf("replace: got %+v, %v, want no change", res, err)
 		}
 	}
-	if res, err := p.changeMembers(t, crew.ID, store.MemberDelta{Remove: unknown}); err != nil || res.Changed() || len(res.Unknown) > 0 {
+	if res, err := p.changeMembers(t, crew.ID, store.MemberDelta{Remove: memberIDs(unknown...)}); err != nil || res.Changed() || len(res.Unknown) > 0 {
 		t.Errorf("remove unknown ones: got %+v, %v, want nothing", res, err)
 	}
 	clean(t, s)
@@ -151,11 +151,11 @@ func largeGroup(t *testing.T, s *store.Store) {
 		delta store.MemberDelta
 		want  []store.UserID
 	}{
-		{"one more keeps the other 5,000", store.MemberDelta{Add: ids[5000:]}, ids},
-		{"one less keeps the other 5,000", store.MemberDelta{Remove: ids[:1]}, ids[1:]},
-		{"replaced by all", store.MemberDelta{Replace: true, Add: ids}, ids},
-		{"4,000 go", store.MemberDelta{Remove: ids[:4000]}, ids[4000:]},
-		{"replaced by half", store.MemberDelta{Replace: true, Add: ids[:2500]}, ids[:2500]},
+		{"one more keeps the other 5,000", store.MemberDelta{Add: memberIDs(ids[5000:]...)}, ids},
+		{"one less keeps the other 5,000", store.MemberDelta{Remove: memberIDs(ids[:1]...)}, ids[1:]},
+		{"replaced by all", store.MemberDelta{Replace: true, Add: memberIDs(ids...)}, ids},
+		{"4,000 go", store.MemberDelta{Remove: memberIDs(ids[:4000]...)}, ids[4000:]},
+		{"replaced by half", store.MemberDelta{Replace: true, Add: memberIDs(ids[:2500]...)}, ids[:2500]},
 	} {
 		if _, err := p.changeMembers(t, crew.ID, step.delta); err != nil {
 			t.Fatalf("%s: %v", step.why, err)
@@ -172,7 +172,7 @@ func replacedByStrangers(t *testing.T, s *store.Store) {
 	p := acme(t, s)
 	ids := p.addPeople(t, "ann", "bob")
 	crew := p.addGroup(t, team("crew", nil), ids...)
-	strangers := store.MemberDelta{Replace: true, Add: []store.UserID{"01990000-0000-7000-8000-000000000000", "junk"}}
+	strangers := store.MemberDelta{Replace: true, Add: memberIDs("01990000-0000-7000-8000-000000000000", "junk")}
 	_, err := p.changeMembers(t, crew.ID, strangers)
 	wantErr(t, "replace by strangers", err, store.ErrUnknownMembers)
 	if got := p.members(t, crew.ID); len(got) != 2 {

@@ -54,6 +54,8 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		{"GroupRoundTrip", groupRoundTrip},
 		{"MembersByDelta", membersByDelta},
 		{"UnknownMembers", unknownMembers},
+		{"NestedGroups", nestedGroups},
+		{"NestedAtOnce", nestedAtOnce},
 		{"ReplacedByStrangers", replacedByStrangers},
 		{"LargeGroup", largeGroup},
 		{"GroupsOfUser", groupsOfUser},
@@ -203,7 +205,7 @@ func (p place) addGroup(t *testing.T, g store.Group, members ...store.UserID) st
 	t.Helper()
 	p.write(t, func(tx *store.Tx) error {
 		var err error
-		g, _, err = tx.CreateGroup(t.Context(), p.ref, g, members)
+		g, _, err = tx.CreateGroup(t.Context(), p.ref, g, memberIDs(members...))
 		return err
 	})
 	return g
@@ -281,4 +283,13 @@ func numbered(name string, n int) []string {
 		names[i] = fmt.Sprintf("%s%04d", name, i)
 	}
 	return names
+}
+
+// memberIDs names members by the ids of users or of groups.
+func memberIDs[ID ~string](ids ...ID) []store.MemberID {
+	members := make([]store.MemberID, len(ids))
+	for i, id := range ids {
+		members[i] = store.MemberID(id)
+	}
+	return members
 }

@@ -136,7 +136,7 @@ func deletedUserIsGone(t *testing.T, s *store.Store) {
 	if again.ID == ann.ID || again.Version != 1 {
 		t.Errorf("who comes back: got %s of version %d, want somebody new", again.ID, again.Version)
 	}
-	if res, err := p.changeMembers(t, crew.ID, store.MemberDelta{Add: []store.UserID{ann.ID}}); err != nil || res.Changed() || len(res.Unknown) != 1 {
+	if res, err := p.changeMembers(t, crew.ID, store.MemberDelta{Add: memberIDs(ann.ID)}); err != nil || res.Changed() || len(res.Unknown) != 1 {
 		t.Errorf("add the deleted: got %+v, %v, want it unknown", res, err)
 	}
 	clean(t, s)
@@ -232,7 +232,7 @@ func malformedIDs(t *testing.T, s *store.Store) {
 		if strings.ToLower(id) == string(ann.ID) {
 			continue // as a member she is known in any case: providers change it on the way
 		}
-		res, err := p.changeMembers(t, crew.ID, store.MemberDelta{Add: []store.UserID{store.UserID(id)}, Remove: []store.UserID{store.UserID(id)}})
+		res, err := p.changeMembers(t, crew.ID, store.MemberDelta{Add: memberIDs(store.UserID(id)), Remove: memberIDs(store.UserID(id))})
 		if err != nil || res.Changed() || len(res.Unknown) != 1 || string(res.Unknown[0]) != id {
 			t.Errorf("add %q: got %+v, %v, want it unknown", id, res, err)
 		}

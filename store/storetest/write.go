@@ -188,7 +188,7 @@ func oneChangeForEachEffect(t *testing.T, s *store.Store) {
 		}
 	}
 	same := func(*store.Group) {}
-	annOnly := []store.UserID{ann.ID}
+	annOnly := memberIDs(ann.ID)
 	for _, step := range []struct {
 		why  string
 		do   func(tx *store.Tx) error
