@@ -14,10 +14,14 @@ type job struct {
 	err      error
 	panicked any
 	after    []func()
+	// What is left to be written, by others, when the job is one of inserts alone.
+	waiting []statement
+	sizes   sizeDeltas
+	change  ChangeID
 
 	done chan struct{}
-	// lead asks the caller to commit the next batch.
-	lead chan struct{}
+	// lead gives the caller a batch to commit, of which the job is one.
+	lead chan []*job
 }
 
 // outcome is what the caller of Write gets.
@@ -38,66 +42,74 @@ func (j *job) failed() bool { return j.err != nil || j.panicked != nil }
 // maxBatch bounds the jobs of a transaction, and so the wait of the first.
 const maxBatch = 64
 
-// batch commits the writes that wait for SQLite's one writer together: a commit
-// waits for the disk, and one wait serves all. Each job stands in a savepoint,
-// so that it succeeds or fails on its own. Nobody waits for a batch to fill.
+// batch commits the writes that wait together: a commit waits for the disk, and
+// one wait serves all. Nobody waits for a batch to fill: whoever finds a lane free
+// commits alone, and what arrives meanwhile is the next batch.
 type batch struct {
+	// lanes is how many batches may be under way at a time.
+	lanes  int
+	commit func(jobs []*job)
+
 	mu      sync.Mutex
-	leading bool
+	leading int
 	queue   []*job
 }
 
 func (b *batch) do(ctx context.Context, s *Store, j *job) error {
-	j.done, j.lead = make(chan struct{}), make(chan struct{})
+	j.done, j.lead = make(chan struct{}), make(chan []*job, 1)
 	b.mu.Lock()
 	b.queue = append(b.queue, j)
-	first := !b.leading
-	b.leading = true
+	if b.leading < b.lanes {
+		b.leading++
+		j.lead <- b.next()
+	}
 	b.mu.Unlock()
 
-	if !first {
-		select {
+	var jobs []*job
+	select {
+	case <-j.done:
+		return j.outcome()
+	case jobs = <-j.lead:
+	case <-ctx.Done():
+		if b.leave(j) {
+			return s.write.dialect.classify(ctx.Err())
+		}
+		select { // too late: it is in a batch, or it is our turn to lead
 		case <-j.done:
 			return j.outcome()
-		case <-j.lead:
-		case <-ctx.Done():
-			if b.leave(j) {
-				return s.write.dialect.classify(ctx.Err())
-			}
-			select { // too late: it has begun, or it is our turn to lead
-			case <-j.done:
-				return j.outcome()
-			case <-j.lead:
-			}
+		case jobs = <-j.lead:
 		}
 	}
 
-	b.mu.Lock()
-	n := min(len(b.queue), maxBatch)
-	jobs := b.queue[:n:n]
-	b.queue = b.queue[n:]
-	b.mu.Unlock()
-	s.commit(jobs)
+	b.commit(jobs)
 	for _, j := range jobs {
 		close(j.done)
 	}
-
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	if len(b.queue) == 0 {
-		b.leading, b.queue = false, nil
+		b.leading--
 	} else {
-		close(b.queue[0].lead)
+		next := b.next()
+		next[0].lead <- next
 	}
+	b.mu.Unlock()
 	return j.outcome()
 }
 
-// leave takes a job out of the queue, unless it is at its head or gone.
+// next takes a batch out of the queue.
+func (b *batch) next() []*job {
+	n := min(len(b.queue), maxBatch)
+	jobs := b.queue[:n:n]
+	b.queue = b.queue[n:]
+	return jobs
+}
+
+// leave takes a job out of the queue, if it is still there.
 func (b *batch) leave(j *job) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for i, waiting := range b.queue {
-		if waiting == j && i > 0 {
+		if waiting == j {
 			b.queue = append(b.queue[:i:i], b.queue[i+1:]...)
 			return true
 		}
@@ -105,7 +117,8 @@ func (b *batch) leave(j *job) bool {
 	return false
 }
 
-// commit runs jobs in one transaction.
+// commit runs jobs in one transaction, each in a savepoint, so that it succeeds or
+// fails on its own.
 func (s *Store) commit(jobs []*job) {
 	fail := func(err error) {
 		for _, j := range jobs {
@@ -116,7 +129,7 @@ func (s *Store) commit(jobs []*job) {
 	}
 	w := &work{}
 	// An open transaction would hold its locks for ever.
-	defer w.rollback()
+	defer w.end()
 	var err error
 	if w.tx, err = s.begin(); err != nil {
 		fail(err)

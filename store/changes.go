@@ -3,7 +3,7 @@ package store
 import (
 	"context"
 	"encoding/json"
-	"strings"
+	"slices"
 )
 
 // Change is a row of the append-only log: what was done to whom, by whom. It is
@@ -88,30 +88,33 @@ func (tx *Tx) logAs(id ChangeID, action string, s subject, detail any) {
 	})
 }
 
-// record writes the changes of the transaction, and what else waits.
+const changeColumns = `changes (tenant_id, id, at, actor_kind, actor_id, request_id, connection_id,
+	action, subject_kind, subject_id, subject_name, detail)`
+
+// record leaves the changes of the transaction to be written with what else
+// waits, and on an open transaction writes all of it.
 func (tx *Tx) record(ctx context.Context) error {
-	const columns = 12
-	var last ChangeID
-	if n := len(tx.changes); n > 0 {
-		last = tx.changes[n-1].ID
-	}
-	for len(tx.changes) > 0 {
-		batch := tx.changes[:min(len(tx.changes), 100)]
-		tx.changes = tx.changes[len(batch):]
-		args := make([]any, 0, columns*len(batch))
-		for _, c := range batch {
-			var connection any
-			if c.ConnectionID != "" {
-				connection = c.ConnectionID
-			}
-			args = append(args, c.TenantID, c.ID, c.At, c.ActorKind, c.ActorID, c.RequestID, connection,
-				c.Action, c.SubjectKind, c.SubjectID, c.SubjectName, c.Detail)
+	for _, c := range tx.changes {
+		var connection any
+		if c.ConnectionID != "" {
+			connection = c.ConnectionID
 		}
-		rows := strings.Repeat(", (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", len(batch))[2:]
-		tx.later(`INSERT INTO changes (tenant_id, id, at, actor_kind, actor_id, request_id, connection_id,
-			action, subject_kind, subject_id, subject_name, detail) VALUES `+rows, args...)
+		tx.insert(changeColumns, c.TenantID, c.ID, c.At, c.ActorKind, c.ActorID, c.RequestID, connection,
+			c.Action, c.SubjectKind, c.SubjectID, c.SubjectName, c.Detail)
+		tx.lastChange = c.ID
 	}
-	return tx.finish(ctx, last)
+	tx.changes = nil
+	if tx.work.tx == nil && !slices.ContainsFunc(tx.waiting, func(st statement) bool { return !st.insert }) {
+		return tx.failed
+	}
+	for _, st := range tx.store.sizeStatements(tx.sizes, tx.work.slot) {
+		tx.wait(st)
+	}
+	tx.sizes = nil
+	if tx.work.tx == nil {
+		return tx.work.ready(ctx)
+	}
+	return tx.flush(ctx)
 }
 
 // Changes gives the newest changes of a tenant, newest first, at most limit.

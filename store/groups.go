@@ -54,11 +54,10 @@ func (tx *Tx) CreateGroup(ctx context.Context, c ConnectionRef, g Group, members
 	g.ID = GroupID(newID())
 	g.Version = 1
 	g.CreatedAt, g.ModifiedAt, g.DescribedAt = tx.now, tx.now, tx.now
-	tx.later(`INSERT INTO groups (tenant_id, id, connection_id, external_id, display_name, display_name_key,
-			doc, search, version, described_at, created_at, modified_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+	tx.insert(`groups (tenant_id, id, connection_id, external_id, display_name, display_name_key, doc, search, version, described_at, created_at, modified_at)`,
 		c.Tenant, g.ID, c.ID, g.ExternalID, g.DisplayName, Fold(g.DisplayName),
 		string(g.Doc), string(g.Search), g.Version, g.DescribedAt, g.CreatedAt, g.ModifiedAt)
+	tx.resize(c, "group", 1, 0)
 	tx.log(GroupCreated, g.subject(c), nil)
 	res, err := tx.changeMembers(ctx, c, g, MemberDelta{Add: members})
 	return g, res, err
@@ -140,6 +139,7 @@ func (tx *Tx) DeleteGroup(ctx context.Context, c ConnectionRef, id GroupID) erro
 	if outer > 0 {
 		detail = map[string]int{"groups": outer}
 	}
+	tx.resize(c, "group", 0, 1)
 	changeID := tx.log(GroupDeleted, g.subject(c), detail)
 	if _, err := tx.endMembers(ctx, changeID, `tenant_id = ? AND group_id = ?`, c.Tenant, id); err != nil {
 		return err
@@ -165,8 +165,7 @@ func (tx *Tx) touchGroups(ctx context.Context, tenant TenantID, query string, me
 
 // endGroup keeps what a group's own attributes were until now.
 func (tx *Tx) endGroup(c ConnectionRef, g Group, until Instant, change ChangeID) {
-	tx.later(`INSERT INTO groups_past (tenant_id, id, version, connection_id, external_id, display_name, doc,
-			valid_from, valid_until, change_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+	tx.insert(`groups_past (tenant_id, id, version, connection_id, external_id, display_name, doc, valid_from, valid_until, change_id)`,
 		c.Tenant, g.ID, g.Version, c.ID, g.ExternalID, g.DisplayName, string(g.Doc), g.DescribedAt, until, change)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/jmoiron/sqlx"
 )
@@ -20,10 +21,13 @@ type pool struct {
 
 	mu    sync.RWMutex
 	stmts map[string]*sqlx.Stmt
+
+	now     func() time.Time
+	anchors anchors
 }
 
 func newPool(d *dialect, db *sqlx.DB) *pool {
-	return &pool{dialect: d, db: db, stmts: map[string]*sqlx.Stmt{}}
+	return &pool{dialect: d, db: db, stmts: map[string]*sqlx.Stmt{}, now: time.Now}
 }
 
 // prepare gives the statement for a query with ? placeholders. Call release when

@@ -63,6 +63,15 @@ func (r reader) page(ctx context.Context, dst any, c ConnectionRef, q Query, col
 	if q.After != "" && !validID(q.After) {
 		return fmt.Errorf("after %q: %w", q.After, ErrNotFound)
 	}
+	if q.Filter == nil && q.After == "" && q.Offset >= anchorEvery {
+		size, deleted, err := r.size(ctx, c, ix)
+		if err != nil || q.Offset >= size {
+			return err
+		}
+		if q.After, q.Offset, err = r.after(ctx, c, ix, q.Offset, deleted); err != nil {
+			return err
+		}
+	}
 	query, args := r.pageQuery(c, q, columns, ix)
 	return r.list(ctx, dst, query, args...)
 }
@@ -85,6 +94,10 @@ func (r reader) pageQuery(c ConnectionRef, q Query, columns string, ix index) (q
 func (r reader) total(ctx context.Context, c ConnectionRef, q Query, got int, ix index) (int, error) {
 	if q.After == "" && got < q.Limit && (got > 0 || q.Offset == 0) {
 		return q.Offset + got, nil
+	}
+	if q.Filter == nil {
+		n, _, err := r.size(ctx, c, ix)
+		return n, err
 	}
 	w := r.where(c, q, ix)
 	var n int
@@ -144,7 +157,7 @@ func (ix index) scans(f Filter) int {
 // index says what of a kind of resource is found by columns and tables instead
 // of by looking into the searchable document.
 type index struct {
-	table, alias, resourceType string
+	table, alias, kind, resourceType string
 	// columns of names and flags, by the attribute's dotted path.
 	columns map[string]string
 	// times holds the columns of instants.
@@ -155,7 +168,7 @@ type index struct {
 }
 
 var userIndex = index{
-	table: "users", alias: "u", resourceType: "User",
+	table: "users", alias: "u", kind: "user", resourceType: "User",
 	columns: map[string]string{
 		"username":    "u.user_name_key",
 		"externalid":  "u.external_id",
@@ -173,7 +186,7 @@ var userIndex = index{
 }
 
 var groupIndex = index{
-	table: "groups", alias: "g", resourceType: "Group",
+	table: "groups", alias: "g", kind: "group", resourceType: "Group",
 	columns: map[string]string{
 		"externalid":  "g.external_id",
 		"displayname": "g.display_name_key",

@@ -23,6 +23,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"strings"
 	"sync"
@@ -148,8 +149,11 @@ type Store struct {
 	// slots bounds the transactions that write at a time on PostgreSQL to one
 	// connection fewer than there are, since a transaction that meets a new query
 	// needs a second one for a moment, to prepare it.
-	slots chan struct{}
-	// batch does the same on SQLite, which has room for one writer.
+	slots chan int
+	// lane is where this process begins to count, see sizes.go.
+	lane int
+	// batch commits writes together: on SQLite, which has room for one writer, all
+	// of them; on PostgreSQL those that only insert.
 	batch  batch
 	growth growth
 	// background are the goroutines that Close waits for.
@@ -175,10 +179,19 @@ func Open(ctx context.Context, url string, opts Options) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{reader: reader{pool: read}, write: write, now: opts.Now}
-	s.slots = make(chan struct{}, write.db.Stats().MaxOpenConnections-1)
+	n := write.db.Stats().MaxOpenConnections - 1
+	s.slots, s.lane = make(chan int, n), rand.IntN(sizeLanes)
+	for i := range n {
+		s.slots <- i
+	}
+	s.batch = batch{lanes: 1, commit: s.commit}
+	if d == postgresDialect {
+		s.batch = batch{lanes: 2, commit: s.insertTogether}
+	}
 	if s.now == nil {
 		s.now = time.Now
 	}
+	read.now, write.now = s.now, s.now
 	if err := checkSchema(ctx, write.db.DB, d); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -212,24 +225,31 @@ type reader struct {
 // work is a transaction, open or still to be begun.
 type work struct {
 	tx    *sqlx.Tx
-	begin func() (*sqlx.Tx, error)
+	begin func(context.Context, *work) error
+	// slot is which of the store's slots it holds, until release.
+	slot    int
+	release func()
 	// before runs what has to be done before the next statement.
 	before func(context.Context) error
 }
 
 // ready is called before every statement.
-func (w *work) ready(ctx context.Context) (err error) {
+func (w *work) ready(ctx context.Context) error {
 	if w.tx == nil {
-		if w.tx, err = w.begin(); err != nil {
+		if err := w.begin(ctx, w); err != nil {
 			return err
 		}
 	}
 	return w.before(ctx)
 }
 
-func (w *work) rollback() {
+// end rolls back, if the transaction is not at its end, and frees the slot.
+func (w *work) end() {
 	if w.tx != nil {
 		_ = w.tx.Rollback() // done already, or nothing more can be done
+	}
+	if w.release != nil {
+		w.release()
 	}
 }
 

@@ -83,14 +83,13 @@ func (tx *Tx) CreateUser(ctx context.Context, c ConnectionRef, u User) (User, er
 	u.ID = UserID(newID())
 	u.Version = 1
 	u.CreatedAt, u.ModifiedAt = tx.now, tx.now
-	tx.later(`INSERT INTO users (tenant_id, id, connection_id, user_name, user_name_key, external_id,
-			display_name, display_name_key, active, doc, search, version, created_at, modified_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+	tx.insert(`users (tenant_id, id, connection_id, user_name, user_name_key, external_id, display_name, display_name_key, active, doc, search, version, created_at, modified_at)`,
 		c.Tenant, u.ID, c.ID, u.UserName, Fold(u.UserName), u.ExternalID,
 		u.DisplayName, Fold(u.DisplayName), u.Active, string(u.Doc), string(u.Search), u.Version, u.CreatedAt, u.ModifiedAt)
 	if err := tx.setEmails(ctx, c, u); err != nil {
 		return u, err
 	}
+	tx.resize(c, "user", 1, 0)
 	tx.log(UserCreated, u.subject(c), map[string]bool{"active": u.Active})
 	return u, nil
 }
@@ -172,6 +171,7 @@ func (tx *Tx) DeleteUser(ctx context.Context, c ConnectionRef, id UserID) error 
 		return err
 	}
 	tx.endUser(c, u, later(tx.now, u.ModifiedAt), changeID)
+	tx.resize(c, "user", 0, 1)
 	tx.later(`DELETE FROM user_emails WHERE tenant_id = ? AND user_id = ?`, c.Tenant, id)
 	if _, err := tx.exec(ctx, `DELETE FROM users WHERE tenant_id = ? AND id = ?`, c.Tenant, id); err != nil {
 		return fmt.Errorf("user %s: %w", id, err)
@@ -181,8 +181,7 @@ func (tx *Tx) DeleteUser(ctx context.Context, c ConnectionRef, id UserID) error 
 
 // endUser keeps what a user was until now.
 func (tx *Tx) endUser(c ConnectionRef, u User, until Instant, change ChangeID) {
-	tx.later(`INSERT INTO users_past (tenant_id, id, version, connection_id, user_name, external_id, display_name,
-			active, doc, valid_from, valid_until, change_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+	tx.insert(`users_past (tenant_id, id, version, connection_id, user_name, external_id, display_name, active, doc, valid_from, valid_until, change_id)`,
 		c.Tenant, u.ID, u.Version, c.ID, u.UserName, u.ExternalID, u.DisplayName,
 		u.Active, string(u.Doc), u.ModifiedAt, until, change)
 }
@@ -205,7 +204,7 @@ func (tx *Tx) setEmails(ctx context.Context, c ConnectionRef, u User) error {
 			have = slices.Delete(have, i, i+1)
 			continue
 		}
-		tx.later(`INSERT INTO user_emails (tenant_id, connection_id, value_key, user_id) VALUES (?, ?, ?, ?)`, c.Tenant, c.ID, e, u.ID)
+		tx.insert(`user_emails (tenant_id, connection_id, value_key, user_id)`, c.Tenant, c.ID, e, u.ID)
 	}
 	for _, e := range have {
 		tx.later(`DELETE FROM user_emails WHERE tenant_id = ? AND user_id = ? AND value_key = ?`, c.Tenant, u.ID, e)

@@ -107,6 +107,12 @@ var verifyQueries = []struct{ name, query string }{
 		LEFT JOIN changes c ON c.tenant_id = m.tenant_id AND c.id = m.end_change_id WHERE c.id IS NULL
 		UNION ALL SELECT 'group ' || CAST(m.group_id AS text) || ' member ' || CAST(m.member_id AS text) FROM subgroups_past m
 		LEFT JOIN changes c ON c.tenant_id = m.tenant_id AND c.id = m.end_change_id WHERE c.id IS NULL`},
+	{"the users and groups of each connection are as many as were counted", `
+		SELECT 'connection ' || CAST(c.id AS text) || ' ' || k.kind FROM connections c
+		JOIN (SELECT 'user' AS kind UNION ALL SELECT 'group') k ON TRUE
+		WHERE COALESCE((SELECT SUM(created - deleted) FROM sizes s WHERE s.tenant_id = c.tenant_id AND s.connection_id = c.id AND s.kind = k.kind), 0)
+			<> CASE k.kind WHEN 'user' THEN (SELECT COUNT(*) FROM users u WHERE u.tenant_id = c.tenant_id AND u.connection_id = c.id)
+				ELSE (SELECT COUNT(*) FROM groups g WHERE g.tenant_id = c.tenant_id AND g.connection_id = c.id) END`},
 	{"e-mail keys belong to a user of the connection", `
 		SELECT 'user ' || CAST(e.user_id AS text) FROM user_emails e
 		LEFT JOIN users u ON u.tenant_id = e.tenant_id AND u.id = e.user_id AND u.connection_id = e.connection_id WHERE u.id IS NULL`},

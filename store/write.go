@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -39,7 +40,10 @@ type Tx struct {
 	now     Instant
 	waiting []statement
 	changes []Change
-	after   []func()
+	sizes   sizeDeltas
+	// lastChange is one of those that the transaction records, if there are any.
+	lastChange ChangeID
+	after      []func()
 	// failed is the first error of a statement. PostgreSQL takes nothing more
 	// then and SQLite would, so that the transaction ends on both.
 	failed error
@@ -47,8 +51,20 @@ type Tx struct {
 
 // statement is one that waits for its turn.
 type statement struct {
-	query string
-	args  []any
+	// query is whole, or, of an insert, the table with its columns.
+	query  string
+	insert bool
+	args   []any // of all rows
+}
+
+// text is the SQL of the statement.
+func (st statement) text() string {
+	if !st.insert {
+		return st.query
+	}
+	width := strings.Count(st.query, ",") + 1
+	row := ", (?" + strings.Repeat(", ?", width-1) + ")"
+	return "INSERT INTO " + st.query + " VALUES " + strings.Repeat(row, len(st.args)/width)[2:]
 }
 
 const writeAttempts = 10
@@ -89,22 +105,20 @@ func (s *Store) try(ctx context.Context, actor Actor, f func(*Tx) error) error {
 	if s.write.dialect == sqliteDialect {
 		return s.batch.do(ctx, s, j)
 	}
-	select {
-	case s.slots <- struct{}{}:
-		defer func() { <-s.slots }()
-	case <-ctx.Done():
-		return s.write.dialect.classify(ctx.Err())
+	s.alone(ctx, j)
+	if j.failed() || len(j.waiting) == 0 {
+		return j.outcome()
 	}
-	s.alone(j)
-	return j.outcome()
+	return s.batch.do(ctx, s, j)
 }
 
 // alone does one job in a transaction of its own, begun when the first statement
-// with an answer wants it.
-func (s *Store) alone(j *job) {
-	w := &work{begin: s.begin}
+// with an answer wants it. A job that only inserts wants none: its rows are left
+// waiting, to be written together with those of others.
+func (s *Store) alone(ctx context.Context, j *job) {
+	w := &work{begin: s.beginInTurn}
 	// An open transaction would hold its locks for ever.
-	defer w.rollback()
+	defer w.end()
 	s.run(w, j)
 	if j.failed() || w.tx == nil {
 		return
@@ -118,6 +132,26 @@ func (s *Store) alone(j *job) {
 func (s *Store) begin() (*sqlx.Tx, error) {
 	sqlTx, err := s.write.db.BeginTxx(context.Background(), nil)
 	return sqlTx, s.write.dialect.classify(err)
+}
+
+// beginInTurn starts one when there is a slot for it.
+func (s *Store) beginInTurn(ctx context.Context, w *work) (err error) {
+	var release func()
+	if w.slot, release, err = s.takeSlot(ctx); err != nil {
+		return err
+	}
+	w.release = release
+	w.tx, err = s.begin()
+	return err
+}
+
+func (s *Store) takeSlot(ctx context.Context) (slot int, release func(), err error) {
+	select {
+	case slot = <-s.slots:
+		return slot, func() { s.slots <- slot }, nil
+	case <-ctx.Done():
+		return 0, nil, s.write.dialect.classify(ctx.Err())
+	}
 }
 
 // run does one job, up to before its commit.
@@ -138,6 +172,7 @@ func (s *Store) run(w *work, j *job) {
 	if j.err = tx.failed; j.err == nil {
 		j.err = tx.record(context.Background())
 	}
+	j.waiting, j.sizes, j.change = tx.waiting, tx.sizes, tx.lastChange
 }
 
 // exec runs a statement and gives the number of rows it touched.
@@ -158,79 +193,115 @@ func (tx *Tx) exec(ctx context.Context, query string, args ...any) (int, error) 
 	return int(n), err
 }
 
-// later runs an INSERT or UPDATE at the latest before the next statement that
+// later runs an UPDATE or DELETE at the latest before the next statement that
 // has an answer, or at the end. None of those that wait may need what another
 // one does, but for foreign keys: PostgreSQL gets them all in one round trip.
 func (tx *Tx) later(query string, args ...any) {
-	tx.waiting = append(tx.waiting, statement{query, args})
+	tx.wait(statement{query: query, args: args})
+}
+
+// insert is later for rows of a table, which is named with its columns.
+func (tx *Tx) insert(into string, values ...any) {
+	tx.wait(statement{query: into, insert: true, args: values})
+}
+
+func (tx *Tx) wait(st statement) {
+	tx.waiting = append(tx.waiting, st)
 	if len(tx.waiting) == maxWaiting {
 		_ = tx.flush(context.Background()) // its error is in tx.failed
 	}
 }
 
-// flush runs the statements that wait.
+// flush runs the statements that wait: all of them as one on PostgreSQL, one
+// after the other on SQLite.
 func (tx *Tx) flush(ctx context.Context) error {
-	query, args := tx.together()
-	if query == "" {
-		return nil
+	for len(tx.waiting) > 0 {
+		n := len(tx.waiting)
+		if tx.pool.dialect == sqliteDialect {
+			n = 1
+		}
+		st := together(tx.waiting[:n])
+		tx.waiting = tx.waiting[n:]
+		if _, err := tx.exec(ctx, st.text(), st.args...); err != nil {
+			return err
+		}
 	}
-	_, err := tx.exec(ctx, query, args...)
-	if err == nil && len(tx.waiting) > 0 {
-		return tx.flush(ctx)
-	}
-	return err
+	return nil
 }
 
-// together takes statements that wait: all of them as one on PostgreSQL, the
-// first on SQLite; "" when none waits.
-func (tx *Tx) together() (query string, args []any) {
-	n := len(tx.waiting)
-	if tx.pool.dialect == sqliteDialect {
-		n = min(n, 1)
+// together makes one statement of many. Rows of one table go into one INSERT.
+func together(waiting []statement) statement {
+	var all []statement
+	inserts := map[string]int{}
+	for _, st := range waiting {
+		i, found := inserts[st.query]
+		switch {
+		case !st.insert:
+			all = append(all, st)
+		case found:
+			all[i].args = append(all[i].args, st.args...)
+		default:
+			inserts[st.query] = len(all)
+			st.args = slices.Clip(st.args)
+			all = append(all, st)
+		}
 	}
-	taken := tx.waiting[:n]
-	tx.waiting = tx.waiting[n:]
-	switch n {
-	case 0:
-		return "", nil
-	case 1:
-		return taken[0].query, taken[0].args
+	if len(all) == 1 {
+		return all[0]
 	}
-	tx.store.grew(n)
+	var one statement
 	var b strings.Builder
-	for i, st := range taken {
-		fmt.Fprintf(&b, "%s s%d AS (%s)", [2]string{"WITH", ","}[min(i, 1)], i, st.query)
-		args = append(args, st.args...)
+	for i, st := range all {
+		fmt.Fprintf(&b, "%s s%d AS (%s)", [2]string{"WITH", ","}[min(i, 1)], i, st.text())
+		one.args = append(one.args, st.args...)
 	}
 	b.WriteString(" SELECT 1")
-	return b.String(), args
+	one.query = b.String()
+	return one
 }
 
-// finish runs what waits when nothing comes after it. If nothing came before it
-// either, it is one statement, which needs no BEGIN and COMMIT around it.
-func (tx *Tx) finish(ctx context.Context, id ChangeID) error {
-	if tx.work.tx != nil {
-		return tx.flush(ctx)
+// insertTogether writes the rows that jobs have left waiting, in one statement,
+// which needs no BEGIN and COMMIT around it.
+func (s *Store) insertTogether(jobs []*job) {
+	slot, release, err := s.takeSlot(context.Background())
+	if err == nil {
+		defer release()
+		err = s.insertRows(jobs, slot)
 	}
-	query, args := tx.together()
-	if query == "" {
-		return nil
+	if err == nil {
+		return
 	}
-	d := tx.pool.dialect
-	st, release, err := tx.pool.prepare(ctx, query)
+	for _, j := range jobs {
+		// One of them is to blame; the others shall not suffer.
+		if len(jobs) > 1 {
+			err = s.insertRows([]*job{j}, slot)
+		}
+		var found ChangeID
+		if errors.Is(err, ErrTaken) && s.get(context.Background(), &found, `SELECT id FROM changes WHERE tenant_id = ? AND id = ?`, j.actor.Tenant, j.change) == nil {
+			// database/sql sends a statement again when its connection dies, even if it
+			// was done by then: what is taken is what we wrote ourselves.
+			err = nil
+		}
+		j.err = err
+	}
+}
+
+func (s *Store) insertRows(jobs []*job, slot int) error {
+	var waiting []statement
+	var sizes sizeDeltas
+	for _, j := range jobs {
+		waiting = append(waiting, j.waiting...)
+		sizes.merge(j.sizes)
+	}
+	one := together(append(waiting, s.sizeStatements(sizes, slot)...))
+	st, release, err := s.write.prepare(context.Background(), one.text())
 	if err != nil {
-		return d.classify(err)
+		return s.write.dialect.classify(err)
 	}
 	defer release()
-	_, err = st.ExecContext(ctx, args...)
-	if err = d.classify(err); !errors.Is(err, ErrTaken) {
-		return err
+	_, err = st.Exec(one.args...)
+	if err == nil {
+		s.grew(len(waiting))
 	}
-	// database/sql sends a statement again when its connection dies, even if it
-	// was done by then. What is taken may be what we wrote ourselves.
-	var found ChangeID
-	if tx.store.get(ctx, &found, `SELECT id FROM changes WHERE tenant_id = ? AND id = ?`, tx.actor.Tenant, id) == nil {
-		return nil
-	}
-	return err
+	return s.write.dialect.classify(err)
 }

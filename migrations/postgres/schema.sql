@@ -115,6 +115,16 @@ CREATE TABLE public.secrets (
     value bytea NOT NULL
 );
 
+CREATE TABLE public.sizes (
+    tenant_id uuid NOT NULL,
+    connection_id uuid NOT NULL,
+    kind text NOT NULL,
+    lane smallint NOT NULL,
+    created bigint NOT NULL,
+    deleted bigint NOT NULL
+)
+WITH (fillfactor='50');
+
 CREATE TABLE public.subgroups (
     tenant_id uuid NOT NULL,
     group_id uuid NOT NULL,
@@ -238,6 +248,9 @@ ALTER TABLE ONLY public.members
 
 ALTER TABLE ONLY public.secrets
     ADD CONSTRAINT secrets_pkey PRIMARY KEY (name);
+
+ALTER TABLE ONLY public.sizes
+    ADD CONSTRAINT sizes_pkey PRIMARY KEY (tenant_id, connection_id, kind, lane);
 
 ALTER TABLE ONLY public.subgroups_past
     ADD CONSTRAINT subgroups_past_pkey PRIMARY KEY (tenant_id, group_id, member_id, end_change_id);

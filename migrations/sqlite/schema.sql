@@ -153,6 +153,16 @@ CREATE TABLE secrets (
     value blob NOT NULL
 );
 
+CREATE TABLE sizes (
+    tenant_id     text NOT NULL,
+    connection_id text NOT NULL,
+    kind          text NOT NULL, -- user or group
+    lane          integer NOT NULL,
+    created       integer NOT NULL,
+    deleted       integer NOT NULL,
+    PRIMARY KEY (tenant_id, connection_id, kind, lane)
+) WITHOUT ROWID;
+
 CREATE TABLE subgroups (
     tenant_id text NOT NULL,
     group_id  text NOT NULL,
