@@ -81,6 +81,9 @@ func TestProbesUseAnIndex(t *testing.T) {
 			{"the page behind a group's displayName", true, sorted("displayname", false, "group user1000"), "display_name_key>?"},
 			{"id and members.value", true, one(store.And{eq(string(last.ID), "members", "value"), eq(string(last.ID), "id")}), "id=?"},
 		} {
+			if store.SortScans(c.q.Sort, c.groups) {
+				t.Errorf("%s: said to look at everybody, want an index to have the order", c.what)
+			}
 			query, args := s.UsersQuery(p.ref, c.q)
 			if c.groups {
 				query, args = s.GroupsQuery(p.ref, c.q)
@@ -94,6 +97,11 @@ func TestProbesUseAnIndex(t *testing.T) {
 			}
 			if rows, plan := postgresRows(t, db, query, args); rows > 30 || c.q.Sort.Attr.Path != nil && strings.Contains(plan, `"Sort"`) {
 				t.Errorf("%s: %v rows read, want a handful, of sorted ones in the order of the index:\n%s", c.what, rows, plan)
+			}
+		}
+		for path, groups := range map[string]bool{"title": false, "displayname": false, "externalid": true, "meta.created": true} {
+			if by := (store.Sort{Attr: store.Attr{Path: strings.Split(path, ".")}}); !store.SortScans(by, groups) {
+				t.Errorf("sorted by %s: said to be in the order of an index, and there is none", path)
 			}
 		}
 	})
