@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -87,6 +88,7 @@ type resource struct {
 	doc      []byte // as encode wrote it
 	created  store.Instant
 	modified store.Instant
+	version  string // "" of a user that was read without its groups
 	// extra is what Gatehouse adds beside meta: groups of a user. JSON.
 	extraName string
 	extra     []byte
@@ -95,13 +97,13 @@ type resource struct {
 func userResource(u store.User) resource {
 	r := resource{t: userType, id: string(u.ID), doc: u.Doc, created: u.CreatedAt, modified: u.ModifiedAt}
 	if u.Groups != nil {
-		r.extraName, r.extra = "groups", u.Groups
+		r.extraName, r.extra, r.version = "groups", u.Groups, userVersion(u)
 	}
 	return r
 }
 
 func groupResource(g store.Group) resource {
-	return resource{t: groupType, id: string(g.ID), doc: g.Doc, created: g.CreatedAt, modified: g.ModifiedAt}
+	return resource{t: groupType, id: string(g.ID), doc: g.Doc, created: g.CreatedAt, modified: g.ModifiedAt, version: groupVersion(g)}
 }
 
 func (r resource) location(base string) string { return base + r.t.endpoint + "/" + r.id }
@@ -130,6 +132,8 @@ func (r resource) open(base string, p *projection) ([]byte, error) {
 		out = r.modified.AppendFormat(out, timeFormat)
 		out = append(out, `","location":`...)
 		out = appendString(out, r.location(base))
+		out = append(out, `,"version":`...)
+		out = strconv.AppendQuote(out, r.version)
 		return append(out, '}'), nil
 	}
 
@@ -156,6 +160,7 @@ func (r resource) open(base string, p *projection) ([]byte, error) {
 		"created":      r.created.Format(timeFormat),
 		"lastModified": r.modified.Format(timeFormat),
 		"location":     r.location(base),
+		"version":      r.version,
 	}
 	body := jsonOf(p.apply(doc))
 	return body[:len(body)-1], nil

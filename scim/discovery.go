@@ -25,15 +25,14 @@ func (s *Server) getServiceProviderConfig(w http.ResponseWriter, r *http.Request
 	if r.URL.Query().Has("filter") {
 		return scimerr.ScimError{Status: http.StatusForbidden, Detail: "The configuration can't be filtered: read it whole."}
 	}
-	unsupported := document{"supported": false}
 	writeJSON(w, http.StatusOK, jsonOf(document{
 		"schemas":        []string{urnServiceProviderConfig},
 		"patch":          document{"supported": true},
 		"bulk":           document{"supported": false, "maxOperations": 0, "maxPayloadSize": 0},
 		"filter":         document{"supported": true, "maxResults": maxPage},
-		"changePassword": unsupported,
-		"sort":           unsupported,
-		"etag":           unsupported,
+		"changePassword": document{"supported": false},
+		"sort":           document{"supported": true},
+		"etag":           document{"supported": true},
 		"pagination": document{
 			"cursor": true, "index": true, "defaultPaginationMethod": "index",
 			"defaultPageSize": defaultPage, "maxPageSize": maxPage, "cursorTimeout": int(cursorLife.Seconds()),

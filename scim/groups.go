@@ -46,10 +46,21 @@ func (s *Server) getGroup(w http.ResponseWriter, r *http.Request, c caller) erro
 	if err != nil {
 		return err
 	}
+	conds, err := conditionsOf(r)
+	if err != nil {
+		return err
+	}
 	id := r.PathValue("id")
 	g, err := s.store.Group(r.Context(), c.conn, store.GroupID(id))
 	if err != nil {
 		return groupMissing(err, id)
+	}
+	unchanged, err := conds.read(groupVersion(g))
+	if err != nil {
+		return err
+	}
+	if unchanged {
+		return sendUnchanged(w, groupVersion(g))
 	}
 	return s.sendGroup(w, r, c, g, p, http.StatusOK)
 }
@@ -137,6 +148,7 @@ func (s *Server) patchGroup(w http.ResponseWriter, r *http.Request, c caller) er
 		return err
 	}
 	if query.Get("attributes") == "" {
+		w.Header().Set("ETag", groupVersion(g))
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	}
@@ -146,11 +158,18 @@ func (s *Server) patchGroup(w http.ResponseWriter, r *http.Request, c caller) er
 // changeGroup applies a pure change to a group's document and a delta to its
 // members.
 func (s *Server) changeGroup(r *http.Request, c caller, change func(document) (document, store.MemberDelta, error)) (store.Group, error) {
-	id := r.PathValue("id")
 	var after store.Group
+	conds, err := conditionsOf(r)
+	if err != nil {
+		return after, err
+	}
+	id := r.PathValue("id")
 	var res store.MembersResult
-	err := s.store.Write(r.Context(), c.actor(r.Context()), func(tx *store.Tx) error {
+	err = s.store.Write(r.Context(), c.actor(r.Context()), func(tx *store.Tx) error {
 		g, result, err := tx.UpdateGroup(r.Context(), c.conn, store.GroupID(id), func(g store.Group) (store.Group, store.MemberDelta, error) {
+			if err := conds.write(g.Version); err != nil {
+				return g, store.MemberDelta{}, err
+			}
 			doc, err := decodeStored(g.Doc)
 			if err != nil {
 				return g, store.MemberDelta{}, err
@@ -182,9 +201,13 @@ func (s *Server) changeGroup(r *http.Request, c caller, change func(document) (d
 }
 
 func (s *Server) deleteGroup(w http.ResponseWriter, r *http.Request, c caller) error {
+	conds, err := conditionsOf(r)
+	if err != nil {
+		return err
+	}
 	id := r.PathValue("id")
-	err := s.store.Write(r.Context(), c.actor(r.Context()), func(tx *store.Tx) error {
-		return tx.DeleteGroup(r.Context(), c.conn, store.GroupID(id))
+	err = s.store.Write(r.Context(), c.actor(r.Context()), func(tx *store.Tx) error {
+		return tx.DeleteGroupIf(r.Context(), c.conn, store.GroupID(id), func(g store.Group) error { return conds.write(g.Version) })
 	})
 	if err != nil {
 		return groupMissing(err, id)
@@ -194,8 +217,10 @@ func (s *Server) deleteGroup(w http.ResponseWriter, r *http.Request, c caller) e
 }
 
 func (s *Server) sendGroup(w http.ResponseWriter, r *http.Request, c caller, g store.Group, p *projection, status int) error {
+	w.Header().Set("ETag", groupVersion(g))
 	out := newStream(w, status)
 	if err := s.writeGroups(r, out, c, []store.Group{g}, p); err != nil {
+		w.Header().Del("ETag") // of the group, not of the error
 		return out.fail(err)
 	}
 	return out.close()
@@ -255,7 +280,7 @@ func (s *Server) writeGroups(r *http.Request, out *stream, c caller, groups []st
 		if subgroups, err = s.store.Subgroups(r.Context(), c.conn, ids); err != nil {
 			return err
 		}
-		err = s.store.EachMember(r.Context(), c.conn, ids, func(group store.GroupID, user store.UserID) error {
+		write := func(group store.GroupID, user store.UserID) error {
 			for next == 0 || groups[next-1].ID != group {
 				if err := begin(); err != nil {
 					return err
@@ -263,9 +288,17 @@ func (s *Server) writeGroups(r *http.Request, out *stream, c caller, groups []st
 			}
 			member(string(user), userType.name)
 			return out.err
-		})
-		if err != nil {
-			return err
+		}
+		for n := 0; len(ids) > 0; ids = ids[n:] {
+			// Members come in the order of the groups' ids, which a sorted list has
+			// only in parts.
+			n = 1
+			for n < len(ids) && ids[n-1] < ids[n] {
+				n++
+			}
+			if err := s.store.EachMember(r.Context(), c.conn, ids[:n], write); err != nil {
+				return err
+			}
 		}
 	}
 	for next < len(groups) {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	scimerr "github.com/elimity-com/scim/errors"
@@ -65,10 +66,18 @@ func (s *Server) listQuery(t *resourceType, c caller, query url.Values) (listQue
 			return q, invalid(scimerr.ScimTypeTooMany, "The filter makes %d comparisons on attributes without an index; %d are allowed. Those of id, userName, externalId, displayName and emails.value with eq are not counted.", q.scans, maxScans)
 		}
 	}
-	q.binding = cursorBinding{Connection: c.conn.ID, Type: t.name, Filter: query.Get("filter")}
+	if q.Sort, err = t.sortOf(query); err != nil {
+		return q, err
+	}
+	if store.SortScans(q.Sort, t == groupType) {
+		q.scans++
+	}
+	q.binding = cursorBinding{Connection: c.conn.ID, Type: t.name, Filter: query.Get("filter"), SortBy: strings.Join(q.Sort.Attr.Path, "."), Descending: q.Sort.Descending}
 	if q.byCursor {
 		if cursor := query.Get("cursor"); cursor != "" {
-			q.After, err = s.openCursor(cursor, q.binding)
+			var at place
+			at, err = s.openCursor(cursor, q.binding)
+			q.After, q.AfterKey = at.After, at.Key
 		}
 		return q, err
 	}
@@ -78,6 +87,44 @@ func (s *Server) listQuery(t *resourceType, c caller, query url.Values) (listQue
 	q.startIndex = max(q.startIndex, 1)
 	q.Offset = q.startIndex - 1
 	return q, nil
+}
+
+// sortOf reads the parameters sortBy and sortOrder (RFC 7644 §3.4.2.3). A complex
+// attribute means its value, as it does in filters. An order without an attribute
+// is that of the ids.
+func (t *resourceType) sortOf(query url.Values) (store.Sort, error) {
+	var s store.Sort
+	switch order := query.Get("sortOrder"); foldName(order) {
+	case "", "ascending":
+	case "descending":
+		s.Descending = true
+	default:
+		return s, invalid(scimerr.ScimTypeInvalidValue, "sortOrder is %s: send ascending or descending.", shorten(order))
+	}
+	by := query.Get("sortBy")
+	if by == "" {
+		return s, nil
+	}
+	g := t.resolve(by)
+	a := g.leaf()
+	switch {
+	case g.attr == nil || (g.subName == "") != (g.sub == nil) || strings.HasSuffix(by, "."):
+		return s, invalid(scimerr.ScimTypeInvalidValue, "sortBy is %s, and %s has no such attribute.", shorten(by), t.name)
+	case g.attr.isRows():
+		return s, invalid(scimerr.ScimTypeInvalidValue, "sortBy is %s, and lists can't be sorted by it: a %s can have any number of them and none is the primary.", shorten(by), t.name)
+	}
+	if a.typ == typeComplex {
+		value, ok := a.subAttribute("value")
+		if !ok {
+			return s, invalid(scimerr.ScimTypeInvalidValue, "sortBy is %s, which has parts: send one of them, such as %s.", shorten(by), a.sub[0].label)
+		}
+		a = value
+	}
+	if !a.filterable {
+		return s, invalid(scimerr.ScimTypeInvalidValue, "sortBy is %s, which is not kept for sorting.", shorten(by))
+	}
+	s.Attr = a.search(false)
+	return s, nil
 }
 
 // number reads an integer parameter.
@@ -106,7 +153,7 @@ func (s *Server) listUsers(w http.ResponseWriter, r *http.Request, c caller) err
 	if err != nil {
 		return err
 	}
-	q.WithGroups = p.includes("groups")
+	q.WithGroups = p.includes("groups") || p.includes("meta") // which has the version
 	var users []store.User
 	var total int
 	err = s.inTurn(r, c, q, func() (err error) {
@@ -118,9 +165,10 @@ func (s *Server) listUsers(w http.ResponseWriter, r *http.Request, c caller) err
 	}
 	more := len(users) > q.count
 	users = users[:min(len(users), q.count)]
-	next := ""
+	var next place
 	if more {
-		next = string(users[len(users)-1].ID)
+		last := users[len(users)-1]
+		next = place{string(last.ID), last.SortKey}
 	}
 	out := newStream(w, http.StatusOK)
 	s.openList(out, q, total, len(users), next)
@@ -170,9 +218,10 @@ func (s *Server) listGroups(w http.ResponseWriter, r *http.Request, c caller) er
 	}
 	more := len(groups) > q.count
 	groups = groups[:min(len(groups), q.count)]
-	next := ""
+	var next place
 	if more {
-		next = string(groups[len(groups)-1].ID)
+		last := groups[len(groups)-1]
+		next = place{string(last.ID), last.SortKey}
 	}
 	out := newStream(w, http.StatusOK)
 	s.openList(out, q, total, len(groups), next)
@@ -183,38 +232,47 @@ func (s *Server) listGroups(w http.ResponseWriter, r *http.Request, c caller) er
 	return out.close()
 }
 
-// openList writes a ListResponse up to its resources; next is the id that the
-// next page of a list by cursor begins behind, if there is one.
-func (s *Server) openList(out *stream, q listQuery, total, got int, next string) {
+// openList writes a ListResponse up to its resources; next is where the next page
+// of a list by cursor begins, if there is one.
+func (s *Server) openList(out *stream, q listQuery, total, got int, next place) {
 	out.text(fmt.Sprintf(`{"schemas":["%s"],"totalResults":%d,"itemsPerPage":%d,`, urnListResponse, total, got))
 	switch {
 	case !q.byCursor:
 		out.text(fmt.Sprintf(`"startIndex":%d,`, q.startIndex))
-	case next != "":
+	case next.After != "":
 		out.text(`"nextCursor":"` + s.sealCursor(next, q.binding) + `",`)
 	}
 	out.text(`"Resources":[`)
 }
 
 // cursorBinding is what a cursor is good for: the same list of the same
-// connection.
+// connection in the same order.
 type cursorBinding struct {
 	Connection store.ConnectionID `json:"c"`
 	Type       string             `json:"t"`
 	Filter     string             `json:"f"`
+	SortBy     string             `json:"s,omitempty"`
+	Descending bool               `json:"d,omitempty"`
+}
+
+// place is where in a list a resource stands: its id, and what the list is sorted
+// by if that isn't the id.
+type place struct {
+	After string  `json:"a"`
+	Key   *string `json:"k,omitempty"`
 }
 
 // sealedCursor is a cursor before it is signed.
 type sealedCursor struct {
-	After   string `json:"a"`
-	Expires int64  `json:"e"` // Unix seconds
+	place
+	Expires int64 `json:"e"` // Unix seconds
 }
 
 const cursorMAC = 16 // bytes
 
-// sealCursor makes a cursor that goes on behind the resource of that id.
-func (s *Server) sealCursor(after string, b cursorBinding) string {
-	payload := jsonOf(sealedCursor{After: after, Expires: s.store.Now().Add(cursorLife).Unix()})
+// sealCursor makes a cursor that goes on behind a place.
+func (s *Server) sealCursor(after place, b cursorBinding) string {
+	payload := jsonOf(sealedCursor{after, s.store.Now().Add(cursorLife).Unix()})
 	return base64.RawURLEncoding.EncodeToString(append(s.signCursor(payload, b), payload...))
 }
 
@@ -225,24 +283,24 @@ func (s *Server) signCursor(payload []byte, b cursorBinding) []byte {
 	return mac.Sum(nil)[:cursorMAC]
 }
 
-// openCursor gives the id that a cursor stands behind. Forged, foreign and
-// mangled cursors can't be told apart.
-func (s *Server) openCursor(cursor string, b cursorBinding) (after string, err error) {
-	bad := invalid(scimTypeInvalidCursor, "The cursor is not one of this list: start again with an empty cursor, and keep the filter as it is between pages.")
+// openCursor gives the place that a cursor stands at. Forged, foreign and mangled
+// cursors can't be told apart.
+func (s *Server) openCursor(cursor string, b cursorBinding) (after place, err error) {
+	bad := invalid(scimTypeInvalidCursor, "The cursor is not one of this list: start again with an empty cursor, and keep the filter and the order as they are between pages.")
 	data, err := base64.RawURLEncoding.DecodeString(cursor)
 	if err != nil || len(data) < cursorMAC {
-		return "", bad
+		return place{}, bad
 	}
 	payload := data[cursorMAC:]
 	if !hmac.Equal(data[:cursorMAC], s.signCursor(payload, b)) {
-		return "", bad
+		return place{}, bad
 	}
 	var c sealedCursor
 	if err := json.Unmarshal(payload, &c); err != nil {
-		return "", bad
+		return place{}, bad
 	}
 	if s.store.Now().Unix() > c.Expires {
-		return "", invalid(scimTypeExpiredCursor, "The cursor is more than %v old: start again with an empty cursor.", cursorLife)
+		return place{}, invalid(scimTypeExpiredCursor, "The cursor is more than %v old: start again with an empty cursor.", cursorLife)
 	}
-	return c.After, nil
+	return c.place, nil
 }

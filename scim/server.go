@@ -9,8 +9,8 @@
 // Read the files in the order of a request: oauth.go (a token, for those who
 // come without), server.go (routes, who may enter),
 // decode.go (a bounded body), normalize.go and patch.go (dialects into
-// documents and deltas), users.go and groups.go (the resources), list.go and
-// filter.go (queries), answer.go and project.go (what goes back).
+// documents and deltas), users.go and groups.go (the resources), etag.go (their
+// versions), list.go and filter.go (queries), answer.go and project.go (what goes back).
 package scim
 
 import (

@@ -56,12 +56,24 @@ func (s *Server) getUser(w http.ResponseWriter, r *http.Request, c caller) error
 	if err != nil {
 		return err
 	}
+	conds, err := conditionsOf(r)
+	if err != nil {
+		return err
+	}
 	id := r.PathValue("id")
-	u, err := s.store.User(r.Context(), c.conn, store.UserID(id), p.includes("groups"))
+	u, err := s.store.User(r.Context(), c.conn, store.UserID(id), true)
 	if err != nil {
 		return userMissing(err, id)
 	}
-	return s.sendUser(w, c, u, p, http.StatusOK)
+	res := userResource(u)
+	unchanged, err := conds.read(res.version)
+	if err != nil {
+		return err
+	}
+	if unchanged {
+		return sendUnchanged(w, res.version)
+	}
+	return sendUser(w, c, res, p, http.StatusOK)
 }
 
 func (s *Server) createUser(w http.ResponseWriter, r *http.Request, c caller) error {
@@ -89,8 +101,9 @@ func (s *Server) createUser(w http.ResponseWriter, r *http.Request, c caller) er
 		return userTaken(err, u.UserName)
 	}
 	u.Groups = []byte("[]")
-	w.Header().Set("Location", userResource(u).location(c.base))
-	return s.sendUser(w, c, u, p, http.StatusCreated)
+	res := userResource(u)
+	w.Header().Set("Location", res.location(c.base))
+	return sendUser(w, c, res, p, http.StatusCreated)
 }
 
 // replaceUser is PUT (RFC 7644 §3.5.1). externalId, as which somebody is known,
@@ -138,10 +151,17 @@ func (s *Server) changeUser(w http.ResponseWriter, r *http.Request, c caller, ch
 	if err != nil {
 		return err
 	}
+	conds, err := conditionsOf(r)
+	if err != nil {
+		return err
+	}
 	id := r.PathValue("id")
 	var after store.User
 	err = s.store.Write(r.Context(), c.actor(r.Context()), func(tx *store.Tx) error {
 		u, err := tx.UpdateUser(r.Context(), c.conn, store.UserID(id), func(u store.User) (store.User, error) {
+			if err := conds.write(u.Version); err != nil {
+				return u, err
+			}
 			doc, err := decodeStored(u.Doc)
 			if err != nil {
 				return u, err
@@ -166,13 +186,17 @@ func (s *Server) changeUser(w http.ResponseWriter, r *http.Request, c caller, ch
 	if err != nil {
 		return userTaken(userMissing(err, id), after.UserName)
 	}
-	return s.sendUser(w, c, after, p, http.StatusOK)
+	return sendUser(w, c, userResource(after), p, http.StatusOK)
 }
 
 func (s *Server) deleteUser(w http.ResponseWriter, r *http.Request, c caller) error {
+	conds, err := conditionsOf(r)
+	if err != nil {
+		return err
+	}
 	id := r.PathValue("id")
-	err := s.store.Write(r.Context(), c.actor(r.Context()), func(tx *store.Tx) error {
-		return tx.DeleteUser(r.Context(), c.conn, store.UserID(id))
+	err = s.store.Write(r.Context(), c.actor(r.Context()), func(tx *store.Tx) error {
+		return tx.DeleteUserIf(r.Context(), c.conn, store.UserID(id), func(u store.User) error { return conds.write(u.Version) })
 	})
 	if err != nil {
 		return userMissing(err, id)
@@ -181,11 +205,12 @@ func (s *Server) deleteUser(w http.ResponseWriter, r *http.Request, c caller) er
 	return nil
 }
 
-func (s *Server) sendUser(w http.ResponseWriter, c caller, u store.User, p *projection, status int) error {
-	body, err := userResource(u).whole(c.base, p)
+func sendUser(w http.ResponseWriter, c caller, user resource, p *projection, status int) error {
+	body, err := user.whole(c.base, p)
 	if err != nil {
 		return err
 	}
+	w.Header().Set("ETag", user.version)
 	writeJSON(w, status, body)
 	return nil
 }

@@ -39,7 +39,8 @@ type dialect struct {
 	// notIn says that a column, named with its table, is none of ids, in the form that stays
 	// fast for 100,000 of them.
 	notIn func(column string) string
-	// groupsOfUser is an expression for the JSON array of u's groups.
+	// groupsOfUser is an expression for the JSON array of u's groups, in the order
+	// of their ids, so that the same groups are the same text.
 	groupsOfUser string
 	// elements unfolds a JSON array of the searchable document into rows of
 	// e.value; elementText is a simple element as text.
@@ -126,9 +127,10 @@ var sqliteDialect = &dialect{
 		text, _ := json.Marshal(ids)
 		return string(text)
 	},
-	groupsOfUser: `(SELECT json_group_array(json_object('value', g.id, 'display', g.display_name, 'type', 'direct'))
-		FROM members m JOIN groups g ON g.tenant_id = m.tenant_id AND g.id = m.group_id
-		WHERE m.tenant_id = u.tenant_id AND m.user_id = u.id)`,
+	// Ordered below the aggregate it costs nothing, as members_by_user has that order.
+	groupsOfUser: `(SELECT json_group_array(json_object('value', id, 'display', display_name, 'type', 'direct'))
+		FROM (SELECT g.id, g.display_name FROM members m JOIN groups g ON g.tenant_id = m.tenant_id AND g.id = m.group_id
+			WHERE m.tenant_id = u.tenant_id AND m.user_id = u.id ORDER BY m.group_id))`,
 	elements:    func(array string) string { return "json_each(" + array + ") AS e" },
 	elementText: "e.value",
 	contains:    func(text string) string { return "instr(" + text + ", ?) > 0" },
@@ -204,7 +206,7 @@ var postgresDialect = &dialect{
 		return "NOT EXISTS (SELECT 1 FROM unnest(CAST(? AS uuid[])) AS w (id) WHERE w.id = " + column + ")"
 	},
 	idList: func(ids []string) any { return pq.StringArray(ids) },
-	groupsOfUser: `COALESCE((SELECT json_agg(json_build_object('value', g.id, 'display', g.display_name, 'type', 'direct'))
+	groupsOfUser: `COALESCE((SELECT json_agg(json_build_object('value', g.id, 'display', g.display_name, 'type', 'direct') ORDER BY m.group_id)
 		FROM members m JOIN groups g ON g.tenant_id = m.tenant_id AND g.id = m.group_id
 		WHERE m.tenant_id = u.tenant_id AND m.user_id = u.id), '[]')`,
 	elements: func(array string) string {

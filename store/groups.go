@@ -19,6 +19,8 @@ type Group struct {
 	DescribedAt Instant `db:"described_at"`
 	CreatedAt   Instant `db:"created_at"`
 	ModifiedAt  Instant `db:"modified_at"`
+	// SortKey is what Query.Sort sorted by, of a group in a sorted list.
+	SortKey *string `db:"sort_key"`
 }
 
 const groupColumns = `g.id, g.external_id, g.display_name, g.doc, g.version, g.described_at, g.created_at, g.modified_at`
@@ -112,6 +114,12 @@ func (tx *Tx) UpdateGroup(ctx context.Context, c ConnectionRef, id GroupID, chan
 
 // DeleteGroup removes a group for good, with its memberships; the past keeps both.
 func (tx *Tx) DeleteGroup(ctx context.Context, c ConnectionRef, id GroupID) error {
+	return tx.DeleteGroupIf(ctx, c, id, func(Group) error { return nil })
+}
+
+// DeleteGroupIf is DeleteGroup on a condition: an error of allowed, which sees the
+// group as it is under the lock, is returned and nothing done.
+func (tx *Tx) DeleteGroupIf(ctx context.Context, c ConnectionRef, id GroupID, allowed func(Group) error) error {
 	if err := tx.own(c); err != nil {
 		return err
 	}
@@ -129,6 +137,9 @@ func (tx *Tx) DeleteGroup(ctx context.Context, c ConnectionRef, id GroupID) erro
 	}
 	g, err := tx.group(ctx, c, id, tx.pool.dialect.forUpdate)
 	if err != nil {
+		return err
+	}
+	if err := allowed(g); err != nil {
 		return err
 	}
 	outer, err := tx.touchGroups(ctx, c.Tenant, `SELECT group_id FROM subgroups WHERE tenant_id = ? AND member_id = ?`, id)

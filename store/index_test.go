@@ -45,6 +45,13 @@ func TestProbesUseAnIndex(t *testing.T) {
 			return store.Compare{Attr: store.Attr{Path: path, Multi: len(path) == 2}, Op: store.Equal, Value: value}
 		}
 		one := func(f store.Filter) store.Query { return store.Query{Filter: f, Limit: 100} }
+		sorted := func(path string, descending bool, after string) store.Query {
+			q := store.Query{Sort: store.Sort{Attr: store.Attr{Path: []string{path}}, Descending: descending}, Limit: 10}
+			if after != "" {
+				q.After, q.AfterKey = string(last.ID), &after
+			}
+			return q
+		}
 		for _, c := range []struct {
 			what   string
 			groups bool
@@ -65,21 +72,36 @@ func TestProbesUseAnIndex(t *testing.T) {
 			{"a group's displayName", true, one(eq("group user1999", "displayname")), "display_name_key=?"},
 			{"a group's externalId, of none", true, one(eq("x", "externalid")), "external_id=?"},
 			{"members.value", true, one(eq(string(last.ID), "members", "value")), "user_id=?"},
+			{"sorted by id, descending", false, sorted("id", true, ""), "tenant_id=?"},
+			{"sorted by userName", false, sorted("username", false, ""), "connection_id=?"},
+			{"sorted by userName, descending", false, sorted("username", true, ""), "connection_id=?"},
+			{"the page behind a userName", false, sorted("username", false, "user1000"), "user_name_key>?"},
+			{"the page before a userName", false, sorted("username", true, "user1000"), "user_name_key<?"},
+			{"groups sorted by displayName", true, sorted("displayname", false, ""), "connection_id=?"},
+			{"the page behind a group's displayName", true, sorted("displayname", false, "group user1000"), "display_name_key>?"},
 			{"id and members.value", true, one(store.And{eq(string(last.ID), "members", "value"), eq(string(last.ID), "id")}), "id=?"},
 		} {
+			if store.SortScans(c.q.Sort, c.groups) {
+				t.Errorf("%s: said to look at everybody, want an index to have the order", c.what)
+			}
 			query, args := s.UsersQuery(p.ref, c.q)
 			if c.groups {
 				query, args = s.GroupsQuery(p.ref, c.q)
 			}
 			if isSQLite(url) {
 				plan := sqlitePlan(t, db, query, args)
-				if !strings.Contains(plan, c.sqlite) || strings.Contains(plan, "SCAN u") || strings.Contains(plan, "SCAN g") || strings.Contains(plan, "SCAN m") {
+				if !strings.Contains(plan, c.sqlite) || strings.Contains(plan, "SCAN u") || strings.Contains(plan, "SCAN g") || strings.Contains(plan, "SCAN m") || c.q.Sort.Attr.Path != nil && strings.Contains(plan, "TEMP B-TREE") {
 					t.Errorf("%s: got plan\n%swant a search by %s", c.what, plan, c.sqlite)
 				}
 				continue
 			}
-			if rows, plan := postgresRows(t, db, query, args); rows > 30 {
-				t.Errorf("%s: %v rows read, want a handful:\n%s", c.what, rows, plan)
+			if rows, plan := postgresRows(t, db, query, args); rows > 30 || c.q.Sort.Attr.Path != nil && strings.Contains(plan, `"Sort"`) {
+				t.Errorf("%s: %v rows read, want a handful, of sorted ones in the order of the index:\n%s", c.what, rows, plan)
+			}
+		}
+		for path, groups := range map[string]bool{"title": false, "displayname": false, "externalid": true, "meta.created": true} {
+			if by := (store.Sort{Attr: store.Attr{Path: strings.Split(path, ".")}}); !store.SortScans(by, groups) {
+				t.Errorf("sorted by %s: said to be in the order of an index, and there is none", path)
 			}
 		}
 	})

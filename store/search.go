@@ -8,13 +8,17 @@ import (
 	"time"
 )
 
-// Query says which users or groups of a connection to give, in the order of
-// their ids, which is the order of their making.
+// Query says which users or groups of a connection to give, and in what order.
 type Query struct {
 	// Filter picks; nil gives all.
 	Filter Filter
-	// After gives only those behind this id; "" starts at the first.
-	After string
+	// Sort orders them.
+	Sort Sort
+	// After gives only those behind this id; "" starts at the first. In a list
+	// that is sorted by more than the id, AfterKey is the SortKey of that one; it
+	// need not exist any more.
+	After    string
+	AfterKey *string
 	// Offset leaves out the first so many.
 	Offset int
 	// Limit is the most to give; 0 gives none and counts only.
@@ -24,6 +28,22 @@ type Query struct {
 	// WithGroups asks for the groups of each user.
 	WithGroups bool
 }
+
+// Sort is an order of users or groups (RFC 7644 §3.4.2.3), the same on both
+// databases: texts by the bytes of their UTF-8, which is the order of code points,
+// false before true, absent values last. Of a multi-valued attribute the primary
+// value counts, otherwise the first; of a long text the first 256 characters.
+// What is equal is in the order of the ids, which is the order of their making.
+type Sort struct {
+	// Attr is what to sort by; without a path it is the id.
+	Attr Attr
+	// Descending turns the whole order round, absent values and ids included.
+	Descending bool
+}
+
+// maxSortText bounds the characters of a text that sorting looks at, and so what
+// it keeps in memory and what a place in a list takes to write down.
+const maxSortText = 256
 
 // Users gives a page of a connection's users and, if asked for, how many there
 // are in all.
@@ -63,7 +83,7 @@ func (r reader) page(ctx context.Context, dst any, c ConnectionRef, q Query, col
 	if q.After != "" && !validID(q.After) {
 		return fmt.Errorf("after %q: %w", q.After, ErrNotFound)
 	}
-	if q.Filter == nil && q.After == "" && q.Offset >= anchorEvery {
+	if q.Filter == nil && q.After == "" && q.Offset >= anchorEvery && q.Sort.byID() {
 		size, deleted, err := r.size(ctx, c, ix)
 		if err != nil || q.Offset >= size {
 			return err
@@ -79,15 +99,101 @@ func (r reader) page(ctx context.Context, dst any, c ConnectionRef, q Query, col
 func (r reader) pageQuery(c ConnectionRef, q Query, columns string, ix index) (query string, args []any) {
 	w := r.where(c, q, ix)
 	t := ix.alias
+	if !ix.ordered(q.Sort) {
+		return w.sortedPage(q, columns)
+	}
+	key, after := t+".id", any(q.After)
+	if path := q.Sort.path(); path != "" && path != "id" {
+		key, after = ix.columns[path], q.AfterKey
+		columns += `, ` + key + ` AS sort_key`
+	}
+	behind, order := ` > ?`, ``
+	if q.Sort.Descending {
+		behind, order = ` < ?`, ` DESC`
+	}
 	if q.After != "" {
-		w.add(` AND `+t+`.id > ?`, q.After)
+		w.add(` AND `+key+behind, after)
 	}
-	w.add(` ORDER BY ` + t + `.id LIMIT `)
-	w.limit(q.Limit)
-	if q.Offset > 0 {
-		w.add(` OFFSET ?`, q.Offset)
-	}
+	w.add(` ORDER BY ` + key + order)
+	w.page(q)
 	return columns + ` FROM ` + ix.table + ` ` + t + ` WHERE ` + w.text.String(), w.args
+}
+
+// ordered reports whether an index has the order: that of the ids, or of a name
+// that everybody has and nobody shares.
+func (ix index) ordered(s Sort) bool {
+	path := s.path()
+	return path == "" || path == "id" || path == ix.unique
+}
+
+// SortScans reports whether sorting users, or groups, looks at every one of the
+// connection.
+func SortScans(s Sort, groups bool) bool {
+	if groups {
+		return !groupIndex.ordered(s)
+	}
+	return !userIndex.ordered(s)
+}
+
+// byID reports whether the order is the one without sorting.
+func (s Sort) byID() bool { return !s.Descending && (s.path() == "" || s.path() == "id") }
+
+func (s Sort) path() string { return strings.Join(s.Attr.Path, ".") }
+
+// sortedPage makes a page in an order that no index has of what w picks. Ids and
+// keys are sorted alone; only what the page shows is read whole.
+func (w *clause) sortedPage(q Query, columns string) (query string, args []any) {
+	ix, t := w.index, w.index.alias
+	key, operand := w.sortKey(q.Sort.Attr)
+	page := &clause{args: w.args}
+	page.add(`SELECT k.id, k.sort_key FROM (SELECT ` + t + `.id, ` + key + ` AS sort_key FROM ` + ix.table + ` ` + t +
+		` WHERE ` + w.text.String() + `) k`)
+	order := ` ORDER BY k.sort_key IS NULL, k.sort_key, k.id`
+	if q.Sort.Descending {
+		order = ` ORDER BY k.sort_key IS NULL DESC, k.sort_key DESC, k.id DESC`
+	}
+	switch {
+	case q.After == "":
+	case q.AfterKey == nil && !q.Sort.Descending:
+		page.add(` WHERE k.sort_key IS NULL AND k.id > ?`, q.After)
+	case q.AfterKey == nil:
+		page.add(` WHERE k.sort_key IS NOT NULL OR k.id < ?`, q.After)
+	case !q.Sort.Descending:
+		page.add(` WHERE k.sort_key > `+operand+` OR k.sort_key = `+operand+` AND k.id > ? OR k.sort_key IS NULL`, *q.AfterKey, *q.AfterKey, q.After)
+	default:
+		page.add(` WHERE k.sort_key < `+operand+` OR k.sort_key = `+operand+` AND k.id < ?`, *q.AfterKey, *q.AfterKey, q.After)
+	}
+	page.add(order)
+	page.page(q)
+	page.args = append(page.args, w.conn.Tenant)
+	return columns + `, k.sort_key FROM (` + page.text.String() + `) k JOIN ` + ix.table + ` ` + t + ` ON ` + t + `.tenant_id = ? AND ` + t + `.id = k.id` + order, page.args
+}
+
+// sortKey is what to sort by, as an SQL expression that is NULL when there is no
+// value, and a placeholder that compares with it.
+func (w *clause) sortKey(a Attr) (key, operand string) {
+	const text, number = `?`, `(? + 0.0)`
+	d, path, doc := w.dialect, strings.Join(a.Path, "."), w.index.alias+".search"
+	if col, ok := w.index.times[path]; ok {
+		return col, number
+	}
+	if col, ok := w.index.columns[path]; ok {
+		return d.binary(`NULLIF(CAST(` + col + ` AS text), '')`), text
+	}
+	switch {
+	case !a.Multi:
+		key = jsonText(doc, a.Path)
+	case len(a.Path) == 1:
+		key = jsonPath(doc, a.Path) + ` ->> 0`
+	default:
+		list, rest := jsonPath(doc, a.Path[:1]), a.Path[1:]
+		key = `COALESCE((SELECT ` + jsonText("e.value", rest) + ` FROM ` + d.elements(list) + ` WHERE e.value -> 'primary' = 'true' LIMIT 1), ` +
+			jsonText(list+` -> 0`, rest) + `)`
+	}
+	if a.Type == TypeNumber {
+		return d.number(`(` + key + `)`), number
+	}
+	return d.binary(`NULLIF(substr(` + key + `, 1, ` + strconv.Itoa(maxSortText) + `), '')`), text
 }
 
 // total counts what the query picks, unless the page shows it already.
@@ -165,10 +271,13 @@ type index struct {
 	// related holds subqueries of ids by an exact value. Their placeholders are
 	// tenant, connection and value, once or more often.
 	related map[string]string
+	// unique is the path of the name that is unique in a connection. It is a column
+	// that is never empty, and has an index.
+	unique string
 }
 
 var userIndex = index{
-	table: "users", alias: "u", kind: "user", resourceType: "User",
+	table: "users", alias: "u", kind: "user", resourceType: "User", unique: "username",
 	columns: map[string]string{
 		"username":    "u.user_name_key",
 		"externalid":  "u.external_id",
@@ -186,7 +295,7 @@ var userIndex = index{
 }
 
 var groupIndex = index{
-	table: "groups", alias: "g", kind: "group", resourceType: "Group",
+	table: "groups", alias: "g", kind: "group", resourceType: "Group", unique: "displayname",
 	columns: map[string]string{
 		"externalid":  "g.external_id",
 		"displayname": "g.display_name_key",
@@ -223,6 +332,15 @@ func (w *clause) limit(n int) {
 		w.add(strconv.Itoa(n))
 	default:
 		w.add("?", n)
+	}
+}
+
+// page adds how many rows to give, and to leave out.
+func (w *clause) page(q Query) {
+	w.add(` LIMIT `)
+	w.limit(q.Limit)
+	if q.Offset > 0 {
+		w.add(` OFFSET ?`, q.Offset)
 	}
 }
 

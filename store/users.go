@@ -26,11 +26,14 @@ type User struct {
 	// Search is the JSON object that filters look into: names in lower case,
 	// values folded where case doesn't matter. It is written, never read back.
 	Search []byte `db:"-"`
-	// Groups is the JSON array of the groups that the user is a member of.
+	// Groups is the JSON array of the groups that the user is a member of, in the
+	// order of their ids.
 	Groups     []byte  `db:"groups"`
 	Version    int64   `db:"version"`
 	CreatedAt  Instant `db:"created_at"`
 	ModifiedAt Instant `db:"modified_at"`
+	// SortKey is what Query.Sort sorted by, of a user in a sorted list.
+	SortKey *string `db:"sort_key"`
 }
 
 const userColumns = `u.id, u.user_name, u.external_id, u.display_name, u.active, u.doc, u.version, u.created_at, u.modified_at`
@@ -142,6 +145,12 @@ func (tx *Tx) UpdateUser(ctx context.Context, c ConnectionRef, id UserID, change
 
 // DeleteUser removes a user for good, with its memberships; the past keeps both.
 func (tx *Tx) DeleteUser(ctx context.Context, c ConnectionRef, id UserID) error {
+	return tx.DeleteUserIf(ctx, c, id, func(User) error { return nil })
+}
+
+// DeleteUserIf is DeleteUser on a condition: an error of allowed, which sees the
+// user as it is under the lock, without groups, is returned and nothing done.
+func (tx *Tx) DeleteUserIf(ctx context.Context, c ConnectionRef, id UserID, allowed func(User) error) error {
 	if err := tx.own(c); err != nil {
 		return err
 	}
@@ -159,6 +168,9 @@ func (tx *Tx) DeleteUser(ctx context.Context, c ConnectionRef, id UserID) error 
 	}
 	var u User
 	if err := tx.readUser(ctx, c, id, &u, false, tx.pool.dialect.forDelete); err != nil {
+		return err
+	}
+	if err := allowed(u); err != nil {
 		return err
 	}
 	// Until the lock was had, another may have added the user to one more group.

@@ -58,6 +58,8 @@ var badFamilies = sync.OnceValue(func() []badFamily {
 		{"filters", badFilters()},
 		{"ids", badIDs()},
 		{"paging", badPaging()},
+		{"sorting", badSorting()},
+		{"conditions", badConditions()},
 		{"media types", badMediaTypes()},
 		{"names taken", badNames()},
 		{"token requests", badTokenRequests()},
@@ -904,6 +906,75 @@ func badPaging() []badInput {
 	}
 	for _, path := range []string{"/Schemas", "/ResourceTypes", "/ServiceProviderConfig"} {
 		rows = append(rows, badInput{why: "a filter of discovery", method: "GET", path: path + "?filter=id+pr", status: 403})
+	}
+	return rows
+}
+
+// What lists are sorted by is in the schema and kept for that (RFC 7644 section
+// 3.4.2.3).
+func badSorting() []badInput {
+	var rows []badInput
+	bad := func(why, collection, query string) {
+		for _, more := range []string{"", "&startIndex=1", "&cursor", "&count=0"} {
+			rows = append(rows, badInput{why: why, method: "GET", path: collection + "?" + query + more, status: 400, kind: "invalidValue"})
+		}
+	}
+	for _, collection := range []string{"/Users", "/Groups"} {
+		for _, order := range []string{"up", "asc", "desc", "1", "-1", "ascending,descending", "%20ascending", "descending%20", "ascend%C4%B1ng", "null", "true", strings.Repeat("a", 8000)} {
+			bad("no order", collection, "sortOrder="+order)
+			bad("no order of an attribute", collection, "sortBy=displayName&sortOrder="+order)
+		}
+		for _, by := range []string{
+			"nothing", "user", "userName%20", "%20userName", "displayName.", "displayName.x", ".displayName", ".", ":", "urn:", "displayName,id", "displayName%20desc", "-displayName", "display_name", "%22displayName%22", "diſplayName",
+			"id'%20OR%20'1'='1", "id%3B%20DROP%20TABLE%20users", "displayName%20COLLATE%20x", "$", "*", "%25", "1", "id.value", "search", "doc", "tenant_id", "null", strings.Repeat("a", 8000), "%F0%9F%92%A9",
+			"meta", "meta.", "meta.x", "meta.version", "meta.location", coreURN, groupURN, enterpriseURN, "urn:x:y", "urn:x:y:displayName", coreURN + ":nothing", coreURN + ":", enterpriseURN + ":department.x", "externalId[type%20eq%20%22x%22]",
+		} {
+			bad("no attribute", collection, "sortBy="+by)
+		}
+	}
+	for _, by := range []string{"password", "name", "addresses", "groups", "groups.value", "groups.display", "emails[type%20eq%20%22work%22].value", "emails[0]", "emails.0.value", "emails.nothing", "name.familyName.x", "manager.displayName.x", "manager.$ref", "members", enterpriseURN + ":nothing", groupURN + ":displayName"} {
+		bad("not of a user", "/Users", "sortBy="+by)
+	}
+	for _, by := range []string{"members", "members.value", "members.display", "userName", "active", "name.familyName", "emails", "groups", enterpriseURN + ":department", coreURN + ":displayName"} {
+		bad("not of a group", "/Groups", "sortBy="+by)
+	}
+	for _, query := range []string{"cursor={cursor}&sortBy=userName", "cursor={cursor}&sortOrder=descending", "cursor={cursor}&sortBy=id"} {
+		rows = append(rows, badInput{why: "the cursor of another order", method: "GET", path: "/Users?" + query, status: 400, kind: "invalidCursor"})
+	}
+	return rows
+}
+
+// Conditions name versions as they came (RFC 9110 section 13.1); nothing is done on
+// one that doesn't hold.
+func badConditions() []badInput {
+	var rows []badInput
+	for collection, id := range map[string]string{"/Users": "{user}", "/Groups": "{group}"} {
+		path, whole := collection+"/"+id, any(badUser(nil))
+		if collection == "/Groups" {
+			whole = badGroup(nil)
+		}
+		every := func(why, kind string, status int, reads bool, header http.Header) {
+			rows = append(rows,
+				badInput{why: why, method: "PUT", path: path, header: header, body: whole, status: status, kind: kind},
+				badInput{why: why, method: "PATCH", path: path, header: header, body: patch(op("replace", "displayName", "Bad")), status: status, kind: kind},
+				badInput{why: why, method: "DELETE", path: path, header: header, status: status, kind: kind},
+			)
+			if reads {
+				rows = append(rows, badInput{why: why, method: "GET", path: path, header: header, status: status, kind: kind})
+			}
+		}
+		for _, name := range []string{"If-Match", "If-None-Match"} {
+			for _, values := range [][]string{
+				{""}, {","}, {" , ,"}, {"1"}, {"x"}, {"W/"}, {"W/1"}, {`"`}, {`"1`}, {`1"`}, {`W/"1`}, {`w/"1"`}, {`W/ "1"`}, {`W/W/"1"`}, {`'1'`}, {`"1" "2"`}, {`"1"x`}, {`"1";"2"`}, {`"a b"`}, {"\"1\t\""}, {`*, "1"`}, {`"1", *`}, {"**"}, {"*,"}, {`"*`},
+				{"null"}, {`"1", x`}, {`"1", "2`}, {`"1"`, "x"}, {"*", "*"}, {"é"}, {strings.Repeat("\xa9", 100)}, {strings.Repeat(`"1",`, 1000) + "x"}, {`\"1\"`},
+			} {
+				every("no list of ETags", "invalidValue", 400, true, http.Header{name: values})
+			}
+		}
+		for _, tag := range []string{`"x"`, `W/"0"`, `W/"01"`, `"+1"`, `"-1"`, `W/"999999"`, `W/"18446744073709551617"`, `""`, `"."`, `".1"`, `"*"`, `"a,b"`, "\"é\"", "\"\xff\"", `"x", W/"y",`, strings.Repeat(`"x",`, 2000)} {
+			every("another version", "", 412, true, http.Header{"If-Match": {tag}})
+		}
+		every("not if it is there", "", 412, false, http.Header{"If-None-Match": {"*"}})
 	}
 	return rows
 }

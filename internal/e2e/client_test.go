@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
@@ -35,6 +36,7 @@ type client struct {
 	path        string // /scim/{connection}/v2
 	token       string
 	contentType string
+	header      http.Header // sent with every request
 	http        *http.Client
 }
 
@@ -52,6 +54,17 @@ func (c *client) in(t testing.TB) *client {
 	inner := *c
 	inner.t = t
 	return &inner
+}
+
+// when returns the client with one more header in its requests.
+func (c *client) when(name string, values ...string) *client {
+	more := *c
+	more.header = c.header.Clone()
+	if more.header == nil {
+		more.header = http.Header{}
+	}
+	more.header[http.CanonicalHeaderKey(name)] = values
+	return &more
 }
 
 // step runs one named step of a suite with the client.
@@ -97,6 +110,7 @@ func (c *client) do(method, path string, body any) answer {
 	if body != nil {
 		request.Header.Set("Content-Type", c.contentType)
 	}
+	maps.Copy(request.Header, c.header)
 	start := time.Now()
 	response, err := c.http.Do(request)
 	if err != nil {
@@ -134,8 +148,14 @@ func faults(a answer) []string {
 	if a.status >= 500 {
 		add("the server failed")
 	}
-	if a.status == http.StatusNoContent && len(a.raw) > 0 {
-		add("204 has a body")
+	if (a.status == http.StatusNoContent || a.status == http.StatusNotModified) && len(a.raw) > 0 {
+		add("%d has a body", a.status)
+	}
+	if version := a.text("meta", "version"); version != "" && version != a.header.Get("ETag") {
+		add("ETag is %q, want meta.version %q", a.header.Get("ETag"), version)
+	}
+	if a.status >= 400 && a.header.Get("ETag") != "" {
+		add("an error has the ETag %s", a.header.Get("ETag"))
 	}
 	if len(a.raw) > 0 {
 		kind, _, err := mime.ParseMediaType(a.header.Get("Content-Type"))

@@ -32,6 +32,7 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		{"ManyWritersFewConnections", manyWriters},
 		{"OneChangeForEachEffect", oneChangeForEachEffect},
 		{"LongLogs", longLogs},
+		{"DeletedOnCondition", deletedOnCondition},
 
 		{"Tenants", tenants},
 		{"Connections", connections},
@@ -65,6 +66,11 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		{"SearchGroups", searchGroups},
 		{"OddFiltersAreNoErrors", oddFilters},
 		{"Paging", paging},
+		{"Sorting", sorting},
+		{"SortingGroups", sortingGroups},
+		{"SortingLongTexts", sortingLongTexts},
+		{"SortingAsGo", sortingAsGo},
+		{"PagingThroughASortedList", sortedPaging},
 
 		{"CrowdOnOneGroup", crowdOnOneGroup},
 		{"DeletedWhileAdded", deletedWhileAdded},

@@ -314,3 +314,42 @@ func writesTogether(t *testing.T, s *store.Store) {
 	}
 	clean(t, s)
 }
+
+// deletedOnCondition holds that a condition sees what is deleted, and that none is
+// when it fails.
+func deletedOnCondition(t *testing.T, s *store.Store) {
+	ctx := t.Context()
+	p := acme(t, s)
+	user := p.addPeople(t, "ann")[0]
+	group := p.addGroup(t, team("crew", nil), user)
+	for what, remove := range map[string]func(tx *store.Tx, refuse error) error{
+		"user": func(tx *store.Tx, refuse error) error {
+			return tx.DeleteUserIf(ctx, p.ref, user, func(u store.User) error {
+				if u.ID != user || u.Version != 1 {
+					t.Errorf("got %s at version %d, want %s at 1", u.ID, u.Version, user)
+				}
+				return refuse
+			})
+		},
+		"group": func(tx *store.Tx, refuse error) error {
+			return tx.DeleteGroupIf(ctx, p.ref, group.ID, func(g store.Group) error {
+				if g.ID != group.ID || g.DisplayName != "crew" {
+					t.Errorf("got %s %s, want %s crew", g.ID, g.DisplayName, group.ID)
+				}
+				return refuse
+			})
+		},
+	} {
+		before := p.log(t)
+		err := p.Write(ctx, p.actor, func(tx *store.Tx) error { return remove(tx, store.ErrLimit) })
+		wantErr(t, "delete "+what+" against the condition", err, store.ErrLimit)
+		if got := p.log(t); len(got) != len(before) {
+			t.Errorf("%s refused: got log %v, want nothing done", what, got)
+		}
+		p.write(t, func(tx *store.Tx) error { return remove(tx, nil) })
+		if got := p.log(t); len(got) != len(before)+1 {
+			t.Errorf("%s allowed: got log %v, want one more", what, got)
+		}
+	}
+	clean(t, s)
+}
