@@ -95,12 +95,18 @@ func cleanPath(p string) string {
 	return "/-"
 }
 
-// entry is the log line of a request in the making.
+// entry is the log line of a request in the making, and what was answered: all
+// that Log keeps for a request, in one piece of memory.
 type entry struct {
 	id    string
+	ids   [1]string // the value of the header X-Request-Id
 	mu    sync.Mutex
 	attrs []slog.Attr
+	room  [12]slog.Attr
+	recorder
 }
+
+var nosniff = []string{"nosniff"}
 
 type entryKey struct{}
 
@@ -132,11 +138,13 @@ type Observe func(pattern, method string, status int, took time.Duration)
 func Log(log *slog.Logger, observe Observe, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
-		e := &entry{id: requestID(r)}
+		e := &entry{id: requestID(r), recorder: recorder{ResponseWriter: w}}
+		rec := &e.recorder
+		e.ids[0] = e.id
+		e.attrs = e.room[:6] // what the answer says comes before what was annotated
 		r = r.WithContext(context.WithValue(r.Context(), entryKey{}, e))
-		rec := &recorder{ResponseWriter: w}
-		w.Header().Set("X-Request-Id", e.id)
-		w.Header().Set("X-Content-Type-Options", "nosniff")
+		w.Header()["X-Request-Id"] = e.ids[:]
+		w.Header()["X-Content-Type-Options"] = nosniff
 
 		defer func() {
 			p := recover()
@@ -151,18 +159,18 @@ func Log(log *slog.Logger, observe Observe, next http.Handler) http.Handler {
 			if rec.status >= 500 && rec.status != http.StatusNotImplemented || p != nil {
 				level = slog.LevelError
 			}
-			attrs := []slog.Attr{
+			e.mu.Lock()
+			copy(e.attrs, []slog.Attr{
 				slog.String("request", e.id),
 				slog.String("method", r.Method),
 				slog.String("path", r.URL.Path),
 				slog.Int("status", rec.status),
 				slog.Int64("bytes", rec.bytes),
 				slog.Float64("ms", float64(took.Microseconds())/1000),
-			}
-			e.mu.Lock()
-			attrs = append(attrs, e.attrs...)
+			})
+			line := e.attrs
 			e.mu.Unlock()
-			log.LogAttrs(r.Context(), level, "request", attrs...)
+			log.LogAttrs(r.Context(), level, "request", line...)
 			if observe != nil {
 				observe(r.Pattern, r.Method, rec.status, took)
 			}
