@@ -128,6 +128,18 @@ func Annotate(ctx context.Context, attrs ...slog.Attr) {
 	}
 }
 
+// Part gives the context of one part of a request that does many things: its id
+// is the request's, and notes gives what was annotated in it, which does not go
+// into the request's log line.
+func Part(ctx context.Context) (part context.Context, notes func() []slog.Attr) {
+	e := &entry{id: RequestID(ctx)}
+	return context.WithValue(ctx, entryKey{}, e), func() []slog.Attr {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		return e.attrs
+	}
+}
+
 // Observe is told of every answer, for metrics: the pattern of the route that
 // answered ("" for none), its method, the status and how long it took.
 type Observe func(pattern, method string, status int, took time.Duration)

@@ -63,6 +63,29 @@ func TestOneLineARequest(t *testing.T) {
 	}
 }
 
+func TestAPartKeepsItsNotesToItself(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	var noted []slog.Attr
+	var id, partID string
+	h := Log(slog.New(slog.NewJSONHandler(&out, nil)), nil, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		part, notes := Part(r.Context())
+		Annotate(part, slog.String("inner", "x"))
+		Annotate(r.Context(), slog.String("outer", "y"))
+		noted, id, partID = notes(), RequestID(r.Context()), RequestID(part)
+	}))
+	h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil))
+	if id == "" || partID != id {
+		t.Errorf("the part has id %q, the request %q", partID, id)
+	}
+	if len(noted) != 1 || noted[0].Key != "inner" {
+		t.Errorf("noted %v, want inner alone", noted)
+	}
+	if strings.Contains(out.String(), "inner") || !strings.Contains(out.String(), "outer") {
+		t.Errorf("got the line %s, want outer in it, and not inner", out.String())
+	}
+}
+
 func TestUncleanPathsAreNotRedirected(t *testing.T) {
 	t.Parallel()
 	mux, err := Mux([]Route{
