@@ -30,12 +30,14 @@ const (
 //
 // Every attribute is in the schema and can be searched, and every value has its
 // type; anything else is invalidFilter, since an empty answer would make the
-// client create what is already there.
-func (t *resourceType) parseFilter(s string) (store.Filter, error) {
+// client create what is already there. Of a list with other types besides, a
+// filter may name their attributes, which have no value here (RFC 7644 §3.4.2.1).
+func (t *resourceType) parseFilter(s string, besides ...*resourceType) (store.Filter, error) {
 	p, err := newParser(t, s, scimerr.ScimTypeInvalidFilter)
 	if err != nil {
 		return nil, err
 	}
+	p.besides = besides
 	f, err := p.or()
 	if err != nil {
 		return nil, err
@@ -95,7 +97,10 @@ func (t *resourceType) parsePath(s string) (patchPath, error) {
 
 // parser reads filters and paths by recursive descent.
 type parser struct {
-	t    *resourceType
+	t *resourceType
+	// besides are types whose attributes can be named, too.
+	besides []*resourceType
+
 	text string
 	pos  int
 	// kind is the keyword of errors about what is being read.
@@ -259,14 +264,23 @@ func (p *parser) comparison() (store.Filter, error) {
 	if p.comparisons++; p.comparisons > maxFilterComparisons {
 		return nil, p.fail("it has more than %d comparisons", maxFilterComparisons)
 	}
-	g, err := p.attribute()
+	g, t, err := p.attribute()
 	if err != nil {
 		return nil, err
 	}
+	var f store.Filter
 	if p.within == nil && p.next('[') {
-		return p.some(g)
+		f, err = p.some(g)
+	} else {
+		f, err = p.compare(g.leaf())
 	}
-	return p.compare(g.leaf())
+	if err != nil || t == p.t {
+		return f, err
+	}
+	if matches(f, document{}) { // what it says of a resource that has no such attribute
+		return store.And{}, nil
+	}
+	return store.Or{}, nil
 }
 
 // leaf is the attribute that a name ends in.
@@ -277,33 +291,34 @@ func (g target) leaf() *attribute {
 	return g.attr
 }
 
-// attribute reads the name of an attribute that can be searched.
-func (p *parser) attribute() (target, error) {
+// attribute reads the name of an attribute that can be searched, and says whose it
+// is.
+func (p *parser) attribute() (target, *resourceType, error) {
 	start := p.pos
 	word := p.word()
 	if word == "" {
-		return target{}, p.fail("expected the name of an attribute")
+		return target{}, nil, p.fail("expected the name of an attribute")
 	}
-	var g target
-	if p.within != nil {
-		g.attr, _ = p.within.subAttribute(word)
-	} else {
-		g = p.t.resolve(word)
+	owner := p.t.name
+	if len(p.besides) > 0 {
+		owner = "a user or group"
 	}
-	known := g.attr != nil && (g.subName == "") == (g.sub == nil) && !strings.HasSuffix(word, ".")
-	if !known || !p.relative && !g.leaf().filterable {
-		p.pos = start
-		return target{}, invalid(scimerr.ScimTypeInvalidFilter, "The attribute %q cannot be searched: %s has no such attribute, or it is not kept for searching.",
-			shorten(word), p.owner())
+	for _, t := range append([]*resourceType{p.t}, p.besides...) {
+		var g target
+		if p.within != nil {
+			g.attr, _ = p.within.subAttribute(word)
+			owner = p.within.label
+		} else {
+			g = t.resolve(word)
+		}
+		known := g.attr != nil && (g.subName == "") == (g.sub == nil) && !strings.HasSuffix(word, ".")
+		if known && (p.relative || g.leaf().filterable) {
+			return g, t, nil
+		}
 	}
-	return g, nil
-}
-
-func (p *parser) owner() string {
-	if p.within != nil {
-		return p.within.label
-	}
-	return p.t.name
+	p.pos = start
+	return target{}, nil, invalid(scimerr.ScimTypeInvalidFilter, "The attribute %q cannot be searched: %s has no such attribute, or it is not kept for searching.",
+		shorten(word), owner)
 }
 
 // valuePath reads the filter between "[" and "]" and what it asks of an element.

@@ -47,7 +47,9 @@ type listQuery struct {
 	binding    cursorBinding
 }
 
-func (s *Server) listQuery(t *resourceType, c caller, query url.Values) (listQuery, error) {
+// listQuery reads the parameters of a list of one type, and of those that are in
+// the same list besides.
+func (s *Server) listQuery(t *resourceType, c caller, query url.Values, besides ...*resourceType) (listQuery, error) {
 	q := listQuery{startIndex: 1, byCursor: query.Has("cursor")}
 	count, err := number(query, "count", defaultPage, q.byCursor)
 	if err != nil {
@@ -59,7 +61,7 @@ func (s *Server) listQuery(t *resourceType, c caller, query url.Values) (listQue
 		q.Limit++ // one ahead, to know whether there is a next page
 	}
 	if f := query.Get("filter"); f != "" {
-		if q.Filter, err = t.parseFilter(f); err != nil {
+		if q.Filter, err = t.parseFilter(f, besides...); err != nil {
 			return q, err
 		}
 		if q.scans = store.Scans(q.Filter, t == groupType); q.scans > maxScans {
@@ -73,6 +75,9 @@ func (s *Server) listQuery(t *resourceType, c caller, query url.Values) (listQue
 		q.scans++
 	}
 	q.binding = cursorBinding{Connection: c.conn.ID, Type: t.name, Filter: query.Get("filter"), SortBy: strings.Join(q.Sort.Attr.Path, "."), Descending: q.Sort.Descending}
+	if len(besides) > 0 {
+		q.binding.Type = "" // of all of them
+	}
 	if q.byCursor {
 		if cursor := query.Get("cursor"); cursor != "" {
 			var at place
@@ -172,18 +177,26 @@ func (s *Server) listUsers(w http.ResponseWriter, r *http.Request, c caller) err
 	}
 	out := newStream(w, http.StatusOK)
 	s.openList(out, q, total, len(users), next)
+	if err := s.writeUsers(out, c, users, p); err != nil {
+		return out.fail(err)
+	}
+	out.text("]}")
+	return out.close()
+}
+
+// writeUsers writes users, parted by commas.
+func (s *Server) writeUsers(out *stream, c caller, users []store.User, p *projection) error {
 	for i, u := range users {
 		if i > 0 {
 			out.text(",")
 		}
 		body, err := userResource(u).whole(c.base, p)
 		if err != nil {
-			return out.fail(err)
+			return err
 		}
 		out.write(body)
 	}
-	out.text("]}")
-	return out.close()
+	return out.err
 }
 
 // inTurn reads; what looks into every document waits for its turn.

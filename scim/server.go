@@ -10,7 +10,8 @@
 // come without), server.go (routes, who may enter),
 // decode.go (a bounded body), normalize.go and patch.go (dialects into
 // documents and deltas), users.go and groups.go (the resources), etag.go (their
-// versions), list.go and filter.go (queries), answer.go and project.go (what goes back).
+// versions), list.go and filter.go (queries), root.go (those of both kinds of
+// resource), answer.go and project.go (what goes back).
 package scim
 
 import (
@@ -117,15 +118,23 @@ type endpoint struct {
 
 const prefix = "/scim/{connection}/v2"
 
+// searchName is the last segment of the addresses that search by POST (RFC 7644
+// §3.4.3). It stands where ids stand, and is none.
+const searchName = ".search"
+
 func (s *Server) endpoints() []endpoint {
 	return []endpoint{
+		{"GET", "", s.listRoot},
+		{"POST", "/" + searchName, s.search(s.listRoot)},
 		{"GET", "/Users", s.listUsers},
+		{"POST", "/Users/" + searchName, s.search(s.listUsers)},
 		{"POST", "/Users", s.createUser},
 		{"GET", "/Users/{id}", s.getUser},
 		{"PUT", "/Users/{id}", s.replaceUser},
 		{"PATCH", "/Users/{id}", s.patchUser},
 		{"DELETE", "/Users/{id}", s.deleteUser},
 		{"GET", "/Groups", s.listGroups},
+		{"POST", "/Groups/" + searchName, s.search(s.listGroups)},
 		{"POST", "/Groups", s.createGroup},
 		{"GET", "/Groups/{id}", s.getGroup},
 		{"PUT", "/Groups/{id}", s.replaceGroup},
@@ -155,19 +164,26 @@ func (s *Server) Routes() []web.Route {
 	}
 	for path, allowed := range methods {
 		slices.Sort(allowed)
-		refuse := s.guard(func(w http.ResponseWriter, r *http.Request, _ caller) error {
-			w.Header().Set("Allow", strings.Join(allowed, ", "))
-			return scimerr.ScimError{Status: http.StatusMethodNotAllowed, Detail: r.Method + " is not possible here, only " + strings.Join(allowed, ", ") + "."}
-		})
+		refuse := s.guard(refuseMethod(allowed))
+		if siblings, ok := methods[strings.TrimSuffix(path, searchName)+"{id}"]; ok {
+			// Rows without a method would conflict with those of {id}; what these
+			// leave over, such as OPTIONS, goes to the row of {id} without a method.
+			for _, method := range siblings {
+				routes = append(routes, web.Route{Method: method, Pattern: prefix + path, Access: web.SCIMToken, Handler: refuse})
+			}
+			routes = append(routes, web.Route{Pattern: prefix + path + "/{$}", Access: web.SCIMToken, Handler: refuse})
+			continue
+		}
 		routes = append(routes, web.Route{Pattern: prefix + path, Access: web.SCIMToken, Handler: refuse})
 		if !strings.HasSuffix(path, "{id}") {
 			routes = append(routes, web.Route{Pattern: prefix + path + "/{$}", Access: web.SCIMToken, Handler: refuse})
 		}
 	}
-	for path, method := range map[string]string{"/Bulk": "POST", "/Me": "", "/.search": "POST", "/Users/.search": "POST", "/Groups/.search": "POST"} {
-		routes = append(routes, web.Route{Method: method, Pattern: prefix + path, Access: web.SCIMToken, Handler: s.guard(func(http.ResponseWriter, *http.Request, caller) error {
-			return scimerr.ScimError{Status: http.StatusNotImplemented, Detail: "Gatehouse does not offer " + path + ": see /ServiceProviderConfig."}
-		})})
+	routes = append(routes, web.Route{Method: "POST", Pattern: prefix + "/Bulk", Access: web.SCIMToken, Handler: s.guard(func(http.ResponseWriter, *http.Request, caller) error {
+		return scimerr.ScimError{Status: http.StatusNotImplemented, Detail: "Gatehouse does not offer /Bulk: see /ServiceProviderConfig."}
+	})})
+	for _, path := range []string{"/Me", "/Me/{$}"} {
+		routes = append(routes, web.Route{Pattern: prefix + path, Access: web.SCIMToken, Handler: s.guard(notAPerson)})
 	}
 	routes = append(routes, web.Route{Pattern: "/scim/", Access: web.SCIMToken, Handler: s.guard(func(w http.ResponseWriter, r *http.Request, _ caller) error {
 		return scimerr.ScimError{Status: http.StatusNotFound, Detail: "There is no such endpoint. The address is /scim/{connection}/v2 followed by /Users or /Groups."}
@@ -175,6 +191,24 @@ func (s *Server) Routes() []web.Route {
 	routes = append(routes, s.oauthRoutes()...)
 	slices.SortFunc(routes, func(a, b web.Route) int { return strings.Compare(a.Pattern+" "+a.Method, b.Pattern+" "+b.Method) })
 	return routes
+}
+
+// refuseMethod answers what an address can't do.
+func refuseMethod(allowed []string) handler {
+	return func(w http.ResponseWriter, r *http.Request, _ caller) error {
+		possible := strings.Join(allowed, ", ")
+		if r.PathValue("id") == searchName {
+			possible = http.MethodPost
+		}
+		w.Header().Set("Allow", possible)
+		return scimerr.ScimError{Status: http.StatusMethodNotAllowed, Detail: r.Method + " is not possible here, only " + possible + "."}
+	}
+}
+
+// notAPerson answers /Me (RFC 7644 §3.11), the resource of whoever asks: there
+// never is one, since tokens are given to identity providers, not to people.
+func notAPerson(http.ResponseWriter, *http.Request, caller) error {
+	return scimerr.ScimError{Status: http.StatusNotImplemented, Detail: "Gatehouse does not offer /Me: the token is an identity provider's, which is no user. Use /Users/{id}."}
 }
 
 // guard lets in the holders of a live token of the connection in the path,
@@ -281,9 +315,39 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 // and go up to Options.MaxBody.
 const maxUserBody = 1 << 20
 
-// readBody reads the JSON object of a request, after its headers have been found
-// in order.
+// readBody reads the JSON object of a request. One that is large waits for its
+// turn.
 func (s *Server) readBody(w http.ResponseWriter, r *http.Request, c caller, limit int64) (map[string]any, error) {
+	data, err := s.readBytes(w, r, limit)
+	if err != nil {
+		return nil, err
+	}
+	if len(data) > maxUserBody {
+		leave, err := s.heavy.enter(r.Context(), c.conn.ID)
+		if err != nil {
+			return nil, err
+		}
+		defer leave()
+	}
+	return decodeObject(data)
+}
+
+// decodeObject is decode for a body, which is an object.
+func decodeObject(data []byte) (map[string]any, error) {
+	value, err := decode(data)
+	if err != nil {
+		return nil, err
+	}
+	body, ok := value.(map[string]any)
+	if !ok {
+		return nil, invalid(scimerr.ScimTypeInvalidSyntax, "The body is not a JSON object.")
+	}
+	return body, nil
+}
+
+// readBytes reads the body of a request, after its headers have been found in
+// order.
+func (s *Server) readBytes(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
 	if ct := r.Header.Get("Content-Type"); ct != "" {
 		media, params, err := mime.ParseMediaType(ct)
 		charset := strings.ToLower(params["charset"])
@@ -302,22 +366,7 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request, c caller, limi
 		}
 		return nil, invalid(scimerr.ScimTypeInvalidSyntax, "The body could not be read to its end: %v.", err)
 	}
-	if len(data) > maxUserBody {
-		leave, err := s.heavy.enter(r.Context(), c.conn.ID)
-		if err != nil {
-			return nil, err
-		}
-		defer leave()
-	}
-	value, err := decode(data)
-	if err != nil {
-		return nil, err
-	}
-	body, ok := value.(map[string]any)
-	if !ok {
-		return nil, invalid(scimerr.ScimTypeInvalidSyntax, "The body is not a JSON object.")
-	}
-	return body, nil
+	return data, nil
 }
 
 // noteIgnored puts attributes that were left out into the request's log line.
@@ -416,7 +465,17 @@ func (l *limiters) allow(c store.ConnectionID, perSecond float64) (time.Duration
 	if perSecond <= 0 {
 		return 0, true
 	}
+	res := l.bucket(c, perSecond).Reserve()
+	if wait := res.Delay(); wait > 0 {
+		res.Cancel()
+		return wait, false
+	}
+	return 0, true
+}
+
+func (l *limiters) bucket(c store.ConnectionID, perSecond float64) *rate.Limiter {
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	lim := l.of[c]
 	if lim == nil {
 		if l.of == nil {
@@ -425,13 +484,7 @@ func (l *limiters) allow(c store.ConnectionID, perSecond float64) (time.Duration
 		lim = rate.NewLimiter(rate.Limit(perSecond), int(2*perSecond))
 		l.of[c] = lim
 	}
-	l.mu.Unlock()
-	res := lim.Reserve()
-	if wait := res.Delay(); wait > 0 {
-		res.Cancel()
-		return wait, false
-	}
-	return 0, true
+	return lim
 }
 
 // heavyWork lets each connection do two things at a time that take much memory or

@@ -60,6 +60,7 @@ var badFamilies = sync.OnceValue(func() []badFamily {
 		{"paging", badPaging()},
 		{"sorting", badSorting()},
 		{"conditions", badConditions()},
+		{"searches by POST", badSearches()},
 		{"media types", badMediaTypes()},
 		{"names taken", badNames()},
 		{"token requests", badTokenRequests()},
@@ -424,7 +425,7 @@ func badCredentials() []badInput {
 func badAddresses() []badInput {
 	var rows []badInput
 	for _, path := range []string{
-		"", "/", "/nothing", "/USERS", "/users", "/User", "/Users.json", "/Users;v=1", "/Users%20", "/Users%00", "/Users%2F", "/Users%2F{user}",
+		"/nothing", "/USERS", "/users", "/User", "/Users.json", "/Users;v=1", "/Users%20", "/Users%00", "/Users%2F", "/Users%2F{user}",
 		"/Users/{user}/", "/Users/{user}/groups", "/Users/{user}%2Fgroups", "/Groups/{group}/members", "/Groups/{group}/members/{user}",
 		`/..\Users`, "/\u0055\u017fers", "/v2/Users", "/Schemas/nothing", "/ResourceTypes/nothing", "/Roles/nothing",
 		"/Me/x", "/Bulk/x", "/search", "/Users/{user}/.search",
@@ -444,7 +445,7 @@ func badAddresses() []badInput {
 }
 
 // What an address can't do is 405, and what the protocol offers and Gatehouse does
-// not is 501 (RFC 7644 sections 3.7 and 3.11).
+// not is 501 (RFC 7644 section 3.11).
 func badMethods() []badInput {
 	var rows []badInput
 	for path, methods := range map[string][]string{
@@ -453,15 +454,19 @@ func badMethods() []badInput {
 		"/Groups": {"PUT", "PATCH", "DELETE"}, "/Groups/{group}": {"POST"},
 		"/Schemas": {"POST", "PUT", "PATCH", "DELETE"}, "/Schemas/" + coreURN: {"PUT", "DELETE"},
 		"/ResourceTypes": {"POST", "DELETE"}, "/ResourceTypes/User": {"PATCH"}, "/ServiceProviderConfig": {"POST", "PUT", "DELETE"},
-		"/Roles": {"POST"},
+		"/Roles": {"POST"}, "": {"POST", "PUT", "PATCH", "DELETE"}, "/": {"POST", "DELETE"},
+		"/.search":       {"GET", "PUT", "DELETE"},
+		"/Users/.search": {"GET", "PUT", "PATCH", "DELETE"}, "/Groups/.search": {"GET", "PUT", "PATCH", "DELETE"}, "/Groups/.search/": {"GET"},
 	} {
 		for _, method := range slices.Concat(methods, []string{"OPTIONS", "TRACE", "MERGE", "get"}) {
 			rows = append(rows, badInput{why: "not possible here", method: method, path: path, status: 405})
 		}
 	}
 	slices.SortFunc(rows, func(a, b badInput) int { return strings.Compare(a.path+a.method, b.path+b.method) })
-	for _, path := range []string{"/Bulk", "/Me", "/.search", "/Users/.search", "/Groups/.search"} {
-		rows = append(rows, badInput{why: "not offered", method: "POST", path: path, body: object{}, status: 501})
+	for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"} {
+		for _, path := range []string{"/Me", "/Me/"} {
+			rows = append(rows, badInput{why: "nobody is behind a token", method: method, path: path, body: object{}, status: 501})
+		}
 	}
 	return rows
 }
@@ -476,6 +481,16 @@ func badTargets() []badInput {
 		{method: "POST", path: "/Groups", body: badGroup(nil)},
 		{method: "PUT", path: "/Groups/{group}", body: badGroup(nil)},
 		{method: "PATCH", path: "/Groups/{group}", body: patch(op("replace", "displayName", "Bad"))},
+	}
+}
+
+// badReaders are requests with a body that change nothing.
+func badReaders() []badInput {
+	search := object{"schemas": []string{searchURN}, "filter": `displayName eq "bad"`}
+	return []badInput{
+		{method: "POST", path: "/Users/.search", body: search},
+		{method: "POST", path: "/Groups/.search", body: search},
+		{method: "POST", path: "/.search", body: search},
 	}
 }
 
@@ -568,7 +583,7 @@ func badJSON() []badInput {
 		{"a name twice, once escaped", inside(`1,"\u0078":1`)},
 		{"a name twice, further in", inside(`{"a":[{"b":1,"B":2}]}`)},
 	} {
-		for _, target := range badTargets() {
+		for _, target := range slices.Concat(badTargets(), badReaders()) {
 			valid, err := json.Marshal(target.body)
 			if err != nil {
 				panic(err) // the table is wrong
@@ -979,10 +994,62 @@ func badConditions() []badInput {
 	return rows
 }
 
+// A search by POST is refused where the GET is.
+func badSearches() []badInput {
+	var rows []badInput
+	bad := func(why, kind string, body any, paths ...string) {
+		if paths == nil {
+			paths = []string{"/Users/.search", "/Groups/.search", "/.search"}
+		}
+		for _, path := range paths {
+			rows = append(rows, badInput{why: why, method: "POST", path: path, body: body, status: 400, kind: kind})
+		}
+	}
+	for _, name := range []string{"filter", "sortBy", "sortOrder", "cursor"} {
+		for why, value := range map[string]any{"a number": 1, "true": true, "a list": []any{"x"}, "an object": object{"x": "y"}} {
+			bad(name+" that is "+why, "invalidValue", object{name: value})
+		}
+	}
+	for _, name := range []string{"attributes", "excludedAttributes"} {
+		for why, value := range map[string]any{"a number": 1, "true": true, "an object": object{"x": "y"}, "a list of numbers": []any{1}, "a list of lists": []any{[]any{"x"}}, "a list of nothing": []any{nil}, "too long": []any{strings.Repeat("a", 8193)}, "too much": strings.Repeat("a,", 5000)} {
+			bad(name+" that is "+why, "invalidValue", object{name: value})
+		}
+	}
+	for _, name := range []string{"count", "startIndex"} {
+		for why, value := range map[string]any{"true": true, "a list": []any{1}, "an object": object{"x": 1}, "a word": "x", "a fraction": 1.5, "too large": json.Number("99999999999"), "an exponent": json.Number("1e3")} {
+			bad(name+" that is "+why, "invalidValue", object{name: value})
+		}
+	}
+	bad("count of a cursor is no number", "invalidCount", object{"cursor": "", "count": 1.5})
+	for _, cursor := range []string{"x", " ", "{cursor}A", "{otherCursor}"} {
+		bad("no cursor of this list", "invalidCursor", object{"cursor": cursor})
+	}
+	bad("the cursor of another filter", "invalidCursor", object{"cursor": "{cursor}", "filter": "id pr"})
+	bad("the cursor of another kind", "invalidCursor", object{"cursor": "{cursor}"}, "/Groups/.search", "/.search")
+	for _, filter := range []string{" ", "(", "id", `id eq "x" and`, `nope eq "x"`, `meta.version pr`, `"`, strings.Repeat("(", 40) + "id pr" + strings.Repeat(")", 40)} {
+		bad("filter "+filter, "invalidFilter", object{"filter": filter})
+		rows = append(rows, badInput{why: "filter " + filter, method: "GET", path: "/?filter=" + query(filter), status: 400, kind: "invalidFilter"})
+	}
+	bad("too much to look through", "tooMany", object{"filter": strings.TrimSuffix(strings.Repeat("externalId pr or ", 17), " or ")})
+	bad("an attribute of people", "invalidFilter", object{"filter": "userName pr"}, "/Groups/.search")
+	bad("an attribute of groups", "invalidFilter", object{"filter": "members pr"}, "/Users/.search")
+	for _, name := range []string{"filter=id+pr", "count=1", "cursor", "attributes=id"} {
+		bad("a parameter in the address", "invalidValue", object{}, "/Users/.search?"+name, "/Groups/.search?"+name, "/.search?"+name)
+	}
+	bad("an order of all kinds", "invalidValue", object{"sortBy": "displayName"}, "/.search")
+	bad("an order of nothing", "invalidValue", object{"sortBy": "nothing"})
+	rows = append(rows, badInput{why: "an order of all kinds", method: "GET", path: "/?sortOrder=descending", status: 400, kind: "invalidValue"})
+	for _, path := range []string{"/Users/.search", "/Groups/.search", "/.search"} {
+		rows = append(rows, badInput{why: "a body of 2 MB", method: "POST", path: path, body: `{"x":"` + strings.Repeat("a", 2<<20) + `"}`, status: 413})
+	}
+	slices.SortFunc(rows, func(a, b badInput) int { return strings.Compare(a.why+a.path, b.why+b.path) })
+	return rows
+}
+
 // A body is JSON by its name, too, and as it is.
 func badMediaTypes() []badInput {
 	var rows []badInput
-	for _, target := range badTargets() {
+	for _, target := range slices.Concat(badTargets(), badReaders()) {
 		for _, media := range []string{
 			"text/plain", "text/html", "application/xml", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/octet-stream", "application/jsonx", "application/scim", "application/scim+xml",
 			"application/json-patch+json", "application/merge-patch+json", "text/json", "json", "*/*", ";", "application/scim+json, text/plain", "application/scim+json; charset=utf-16", "application/json; charset=iso-8859-1", "application/scim+json; charset=", "application/scim+json; charset=utf-8; charset=utf-16",

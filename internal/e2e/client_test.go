@@ -336,6 +336,11 @@ func refs(ids ...string) []object {
 	return list
 }
 
+// reportsTo is what says of a user who the manager is.
+func reportsTo(manager string) object {
+	return object{enterpriseURN: object{"manager": object{"value": manager}}}
+}
+
 // patch is a PatchOp message (RFC 7644 section 3.5.2).
 func patch(operations ...object) object {
 	if operations == nil {
