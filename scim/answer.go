@@ -15,9 +15,10 @@ import (
 	"gatehouse/store"
 )
 
-// URNs of messages (RFC 7644 §3.1, §3.4.2, §3.12).
+// URNs of messages (RFC 7644 §3.4.2, §3.7).
 const (
 	urnListResponse = "urn:ietf:params:scim:api:messages:2.0:ListResponse"
+	urnBulkResponse = "urn:ietf:params:scim:api:messages:2.0:BulkResponse"
 )
 
 func writeJSON(w http.ResponseWriter, status int, body []byte) {

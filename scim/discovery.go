@@ -28,7 +28,7 @@ func (s *Server) getServiceProviderConfig(w http.ResponseWriter, r *http.Request
 	writeJSON(w, http.StatusOK, jsonOf(document{
 		"schemas":        []string{urnServiceProviderConfig},
 		"patch":          document{"supported": true},
-		"bulk":           document{"supported": false, "maxOperations": 0, "maxPayloadSize": 0},
+		"bulk":           document{"supported": true, "maxOperations": maxBulkOperations, "maxPayloadSize": s.maxBulkPayload()},
 		"filter":         document{"supported": true, "maxResults": maxPage},
 		"changePassword": document{"supported": false},
 		"sort":           document{"supported": true},

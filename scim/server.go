@@ -11,7 +11,8 @@
 // decode.go (a bounded body), normalize.go and patch.go (dialects into
 // documents and deltas), users.go and groups.go (the resources), etag.go (their
 // versions), list.go and filter.go (queries), root.go (those of both kinds of
-// resource), answer.go and project.go (what goes back).
+// resource), bulk.go (many requests in one), answer.go and project.go (what goes
+// back).
 package scim
 
 import (
@@ -96,6 +97,8 @@ type caller struct {
 	conn  store.ConnectionRef
 	// base is the address of the connection's endpoint, without a slash at its end.
 	base string
+	// inTurn says that this request has its turn for heavy work already.
+	inTurn bool
 }
 
 func (c caller) actor(ctx context.Context) store.Actor {
@@ -126,6 +129,7 @@ func (s *Server) endpoints() []endpoint {
 	return []endpoint{
 		{"GET", "", s.listRoot},
 		{"POST", "/" + searchName, s.search(s.listRoot)},
+		{"POST", "/Bulk", s.bulk},
 		{"GET", "/Users", s.listUsers},
 		{"POST", "/Users/" + searchName, s.search(s.listUsers)},
 		{"POST", "/Users", s.createUser},
@@ -179,9 +183,6 @@ func (s *Server) Routes() []web.Route {
 			routes = append(routes, web.Route{Pattern: prefix + path + "/{$}", Access: web.SCIMToken, Handler: refuse})
 		}
 	}
-	routes = append(routes, web.Route{Method: "POST", Pattern: prefix + "/Bulk", Access: web.SCIMToken, Handler: s.guard(func(http.ResponseWriter, *http.Request, caller) error {
-		return scimerr.ScimError{Status: http.StatusNotImplemented, Detail: "Gatehouse does not offer /Bulk: see /ServiceProviderConfig."}
-	})})
 	for _, path := range []string{"/Me", "/Me/{$}"} {
 		routes = append(routes, web.Route{Pattern: prefix + path, Access: web.SCIMToken, Handler: s.guard(notAPerson)})
 	}
@@ -322,7 +323,7 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request, c caller, limi
 	if err != nil {
 		return nil, err
 	}
-	if len(data) > maxUserBody {
+	if len(data) > maxUserBody && !c.inTurn {
 		leave, err := s.heavy.enter(r.Context(), c.conn.ID)
 		if err != nil {
 			return nil, err
@@ -473,6 +474,18 @@ func (l *limiters) allow(c store.ConnectionID, perSecond float64) (time.Duration
 	return 0, true
 }
 
+// charge takes n more from what the connection may do, though it owes them: what
+// it sends next waits the longer.
+func (l *limiters) charge(c store.ConnectionID, perSecond float64, n int) {
+	if perSecond <= 0 {
+		return
+	}
+	bucket := l.bucket(c, perSecond)
+	for range n {
+		bucket.Reserve()
+	}
+}
+
 func (l *limiters) bucket(c store.ConnectionID, perSecond float64) *rate.Limiter {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -488,7 +501,7 @@ func (l *limiters) bucket(c store.ConnectionID, perSecond float64) *rate.Limiter
 }
 
 // heavyWork lets each connection do two things at a time that take much memory or
-// time: large bodies, and filters that read every document. The others of that
+// time: large bodies, bulks, and filters that read every document. The others of that
 // connection wait; other connections don't notice.
 type heavyWork struct {
 	mu sync.Mutex

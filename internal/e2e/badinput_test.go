@@ -61,6 +61,7 @@ var badFamilies = sync.OnceValue(func() []badFamily {
 		{"sorting", badSorting()},
 		{"conditions", badConditions()},
 		{"searches by POST", badSearches()},
+		{"bulk", badBulks()},
 		{"media types", badMediaTypes()},
 		{"names taken", badNames()},
 		{"token requests", badTokenRequests()},
@@ -455,7 +456,7 @@ func badMethods() []badInput {
 		"/Schemas": {"POST", "PUT", "PATCH", "DELETE"}, "/Schemas/" + coreURN: {"PUT", "DELETE"},
 		"/ResourceTypes": {"POST", "DELETE"}, "/ResourceTypes/User": {"PATCH"}, "/ServiceProviderConfig": {"POST", "PUT", "DELETE"},
 		"/Roles": {"POST"}, "": {"POST", "PUT", "PATCH", "DELETE"}, "/": {"POST", "DELETE"},
-		"/.search":       {"GET", "PUT", "DELETE"},
+		"/Bulk": {"GET", "PUT", "PATCH", "DELETE"}, "/.search": {"GET", "PUT", "DELETE"},
 		"/Users/.search": {"GET", "PUT", "PATCH", "DELETE"}, "/Groups/.search": {"GET", "PUT", "PATCH", "DELETE"}, "/Groups/.search/": {"GET"},
 	} {
 		for _, method := range slices.Concat(methods, []string{"OPTIONS", "TRACE", "MERGE", "get"}) {
@@ -491,6 +492,7 @@ func badReaders() []badInput {
 		{method: "POST", path: "/Users/.search", body: search},
 		{method: "POST", path: "/Groups/.search", body: search},
 		{method: "POST", path: "/.search", body: search},
+		{method: "POST", path: "/Bulk", body: bulk()},
 	}
 }
 
@@ -1043,6 +1045,53 @@ func badSearches() []badInput {
 		rows = append(rows, badInput{why: "a body of 2 MB", method: "POST", path: path, body: `{"x":"` + strings.Repeat("a", 2<<20) + `"}`, status: 413})
 	}
 	slices.SortFunc(rows, func(a, b badInput) int { return strings.Compare(a.why+a.path, b.why+b.path) })
+	return rows
+}
+
+// A bulk request is refused as a whole, or answered operation by operation.
+func badBulks() []badInput {
+	var rows []badInput
+	good := bulkPost("/Users", "bad", badUser(nil))
+	bad := func(why string, status int, kind string, body any) {
+		rows = append(rows, badInput{why: why, method: "POST", path: "/Bulk", body: body, status: status, kind: kind})
+	}
+	bad("no operations", 400, "invalidSyntax", object{"schemas": []string{bulkURN}})
+	bad("a resource instead", 400, "invalidSyntax", badUser(nil))
+	for why, operations := range map[string]any{"null": nil, "an object": good, "a text": "[]", "a number": 1, "true": true} {
+		bad("operations that are "+why, 400, "invalidSyntax", object{"Operations": operations})
+	}
+	for why, limit := range map[string]any{"a text": "1", "zero": 0, "negative": -1, "a fraction": 1.5, "true": true, "a list": []any{1}, "too large": json.Number("99999999999")} {
+		bad("failOnErrors that is "+why, 400, "invalidValue", object{"failOnErrors": limit, "Operations": []any{good}})
+	}
+	bad("1,001 operations", 413, "", object{"Operations": slices.Repeat([]any{good}, 1001)})
+	bad("100,000 operations", 413, "", `{"Operations":[1`+strings.Repeat(",1", 100_000)+"]}")
+	bad("a body of 5 MB", 413, "", object{"Operations": []any{good}, "x": strings.Repeat("a", 5<<20)})
+	bad("data too deep", 400, "invalidSyntax", `{"Operations":[{"method":"POST","bulkId":"bad","path":"/Users","data":{"userName":"bad","x":`+strings.Repeat("[", 30)+strings.Repeat("]", 30)+`}}]}`)
+	bad("a name twice in the data", 400, "invalidSyntax", `{"Operations":[{"method":"POST","bulkId":"bad","path":"/Users","data":{"userName":"bad","USERNAME":"worse"}}]}`)
+	bad("a million values", 400, "invalidSyntax", `{"Operations":[`+strings.Repeat("1,", 1_000_000)+"1]}")
+	for why, operation := range map[string]object{
+		"no bulkId":           {"method": "POST", "path": "/Users", "data": badUser(nil)},
+		"GET":                 {"method": "GET", "path": "/Users/{user}"},
+		"another's user":      {"method": "DELETE", "path": "/Users/{otherUser}"},
+		"another's group":     {"method": "PATCH", "path": "/Groups/{otherGroup}", "data": patch(remove("members"))},
+		"another's place":     {"method": "DELETE", "path": "/scim/{otherConnection}/v2"},
+		"up and down":         {"method": "DELETE", "path": "/../../{otherConnection}/v2"},
+		"a whole address":     {"method": "DELETE", "path": "http://127.0.0.1/scim/{connection}/v2/Users/{user}"},
+		"a bulk":              {"method": "POST", "bulkId": "b", "path": "/Bulk", "data": bulk(good)},
+		"data as text":        {"method": "PUT", "path": "/Users/{user}", "data": `{"userName":"bad"}`},
+		"a circle of one":     bulkPost("/Users", "b", object{"userName": "bulkId:b"}),
+		"an unknown one":      bulkPost("/Groups", "b", badGroup(object{"members": refs("bulkId:c")})),
+		"a name taken":        bulkPost("/Users", "b", badUser(object{"userName": "ann@corp.example"})),
+		"a huge reference":    {"method": "DELETE", "path": "/Users/bulkId:" + strings.Repeat("x", 1<<20)},
+		"SQL":                 {"method": "DELETE", "path": "/Users/' OR 1=1 --"},
+		"a circle that fails": bulkPost("/Users", "b", badUser(object{"userName": "bad", "manager": "bulkId:b", "active": "perhaps"})),
+	} {
+		bad("an operation: "+why, 200, "", object{"Operations": []any{operation}})
+	}
+	bad("a circle of which one fails", 200, "", bulk(
+		bulkPost("/Users", "a", badUser(object{"manager": "bulkId:b", "active": "perhaps"})), bulkPost("/Groups", "g", badGroup(object{"members": refs("bulkId:b")})),
+	))
+	slices.SortFunc(rows, func(a, b badInput) int { return strings.Compare(a.why, b.why) })
 	return rows
 }
 

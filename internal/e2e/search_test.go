@@ -163,7 +163,7 @@ func TestAddressesThatAreNobody(t *testing.T) {
 				t.Errorf("%s /Me: got %d %+v, %v, want 501 and why", method, response.StatusCode, body, err)
 			}
 		}
-		for _, path := range []string{"/.search", "/Users/.search", "/Groups/.search", "/Users/.search/"} {
+		for _, path := range []string{"/.search", "/Users/.search", "/Groups/.search", "/Users/.search/", "/Bulk"} {
 			for _, method := range []string{"GET", "PUT", "PATCH", "DELETE", "OPTIONS"} {
 				same(t, method+" "+path, c.want(405, method, path, nil).header.Get("Allow"), "POST")
 			}
