@@ -61,7 +61,7 @@ func (s *Server) getUser(w http.ResponseWriter, r *http.Request, c caller) error
 		return err
 	}
 	id := r.PathValue("id")
-	u, err := s.store.User(r.Context(), c.conn, store.UserID(id), true)
+	u, err := s.store.ShownUser(r.Context(), c.conn, store.UserID(id))
 	if err != nil {
 		return userMissing(err, id)
 	}

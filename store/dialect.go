@@ -40,7 +40,8 @@ type dialect struct {
 	// fast for 100,000 of them.
 	notIn func(column string) string
 	// groupsOfUser is an expression for the JSON array of u's groups, in the order
-	// of their ids, so that the same groups are the same text.
+	// of their ids, so that the same groups are the same text. Before it stands a +
+	// when one of them may be within others.
 	groupsOfUser string
 	// elements unfolds a JSON array of the searchable document into rows of
 	// e.value; elementText is a simple element as text.
@@ -128,8 +129,9 @@ var sqliteDialect = &dialect{
 		return string(text)
 	},
 	// Ordered below the aggregate it costs nothing, as members_by_user has that order.
-	groupsOfUser: `(SELECT json_group_array(json_object('value', id, 'display', display_name, 'type', 'direct'))
-		FROM (SELECT g.id, g.display_name FROM members m JOIN groups g ON g.tenant_id = m.tenant_id AND g.id = m.group_id
+	groupsOfUser: `(SELECT CASE MAX(within) WHEN 1 THEN '+' ELSE '' END
+			|| json_group_array(json_object('value', id, 'display', display_name, 'type', 'direct'))
+		FROM (SELECT g.id, g.display_name, g.within FROM members m JOIN groups g ON g.tenant_id = m.tenant_id AND g.id = m.group_id
 			WHERE m.tenant_id = u.tenant_id AND m.user_id = u.id ORDER BY m.group_id))`,
 	elements:    func(array string) string { return "json_each(" + array + ") AS e" },
 	elementText: "e.value",
@@ -206,9 +208,10 @@ var postgresDialect = &dialect{
 		return "NOT EXISTS (SELECT 1 FROM unnest(CAST(? AS uuid[])) AS w (id) WHERE w.id = " + column + ")"
 	},
 	idList: func(ids []string) any { return pq.StringArray(ids) },
-	groupsOfUser: `COALESCE((SELECT json_agg(json_build_object('value', g.id, 'display', g.display_name, 'type', 'direct') ORDER BY m.group_id)
-		FROM members m JOIN groups g ON g.tenant_id = m.tenant_id AND g.id = m.group_id
-		WHERE m.tenant_id = u.tenant_id AND m.user_id = u.id), '[]')`,
+	groupsOfUser: `(SELECT CASE MAX(within) WHEN 1 THEN '+' ELSE '' END
+			|| COALESCE(CAST(json_agg(json_build_object('value', id, 'display', display_name, 'type', 'direct')) AS text), '[]')
+		FROM (SELECT g.id, g.display_name, g.within FROM members m JOIN groups g ON g.tenant_id = m.tenant_id AND g.id = m.group_id
+			WHERE m.tenant_id = u.tenant_id AND m.user_id = u.id ORDER BY m.group_id) g)`,
 	elements: func(array string) string {
 		return "jsonb_array_elements(CASE jsonb_typeof(" + array + ") WHEN 'array' THEN " + array + " ELSE '[]' END) AS e(value)"
 	},

@@ -49,16 +49,12 @@ const maxSortText = 256
 // are in all.
 func (r reader) Users(ctx context.Context, c ConnectionRef, q Query) (users []User, total int, err error) {
 	err = r.page(ctx, &users, c, q, `SELECT `+r.userColumns(q.WithGroups), userIndex)
-	if err == nil && q.WithGroups && len(users) > 0 {
-		var indirect bool
-		err = r.get(ctx, &indirect, `SELECT `+nested+`?)`, c.Tenant)
-		if err == nil && indirect {
-			all := make([]*User, len(users))
-			for i := range users {
-				all[i] = &users[i]
-			}
-			err = r.addIndirect(ctx, c, all)
+	if err == nil && q.WithGroups {
+		all := make([]*User, len(users))
+		for i := range users {
+			all[i] = &users[i]
 		}
+		err = r.addIndirect(ctx, c, all...)
 	}
 	if err == nil && q.Count {
 		total, err = r.total(ctx, c, q, len(users), userIndex)

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -41,6 +42,10 @@ func (tx *Tx) addSubgroups(ctx context.Context, c ConnectionRef, g Group, ids []
 	added, err = tx.exec(ctx, `INSERT INTO subgroups (tenant_id, group_id, member_id, since, change_id)
 		SELECT tenant_id, ?, id, ?, ? FROM groups WHERE tenant_id = ? AND id IN (`+d.ids+`)
 		ON CONFLICT DO NOTHING`, g.ID, tx.now, change, c.Tenant, d.idList(found))
+	if err != nil {
+		return 0, nil, err
+	}
+	_, err = tx.exec(ctx, `UPDATE groups SET within = 1 WHERE tenant_id = ? AND within = 0 AND id IN (`+d.ids+`)`, c.Tenant, d.idList(found))
 	rest = slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return slices.Contains(found, id) })
 	return added, rest, err
 }
@@ -69,13 +74,17 @@ func (r reader) Subgroups(ctx context.Context, c ConnectionRef, groups []GroupID
 	return members, err
 }
 
-// nested asks whether a tenant has groups within groups at all. Most have none,
-// and then what a user is told about groups takes one look into an empty index.
-const nested = `EXISTS (SELECT 1 FROM subgroups s WHERE s.tenant_id = `
-
-// addIndirect adds to the Groups of users those that they are in through other
-// groups only.
-func (r reader) addIndirect(ctx context.Context, c ConnectionRef, users []*User) error {
+// addIndirect adds to the Groups of users, as they were read, those that they are
+// in through other groups only. Most are in none, and their Groups say so.
+func (r reader) addIndirect(ctx context.Context, c ConnectionRef, users ...*User) error {
+	users = slices.DeleteFunc(users, func(u *User) bool {
+		groups, more := bytes.CutPrefix(u.Groups, []byte("+"))
+		u.Groups = groups
+		return !more
+	})
+	if len(users) == 0 {
+		return nil
+	}
 	d := r.pool.dialect
 	ids, byID := make([]string, len(users)), map[UserID]*User{}
 	for i, u := range users {

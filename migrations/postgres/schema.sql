@@ -75,7 +75,8 @@ CREATE TABLE public.groups (
     version bigint NOT NULL,
     described_at bigint NOT NULL,
     created_at bigint NOT NULL,
-    modified_at bigint NOT NULL
+    modified_at bigint NOT NULL,
+    within smallint DEFAULT 0 NOT NULL
 )
 WITH (fillfactor='70');
 

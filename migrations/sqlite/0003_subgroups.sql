@@ -27,6 +27,11 @@ CREATE TABLE subgroups_past (
     PRIMARY KEY (tenant_id, group_id, member_id, end_change_id)
 ) WITHOUT ROWID;
 
+-- 1 for a group that is, or once was, within another: whoever is in it has more
+-- groups to look for.
+ALTER TABLE groups ADD COLUMN within integer NOT NULL DEFAULT 0;
+
 -- +goose Down
+ALTER TABLE groups DROP COLUMN within;
 DROP TABLE subgroups_past;
 DROP TABLE subgroups;

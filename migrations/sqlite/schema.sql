@@ -99,7 +99,7 @@ CREATE TABLE groups (
     version          integer NOT NULL,
     described_at     integer NOT NULL,
     created_at       integer NOT NULL,
-    modified_at      integer NOT NULL,
+    modified_at      integer NOT NULL, within integer NOT NULL DEFAULT 0,
     PRIMARY KEY (tenant_id, id),
     UNIQUE (tenant_id, connection_id, display_name_key)
 );
