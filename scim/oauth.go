@@ -70,20 +70,26 @@ func (e invalidClient) Error() string { return "invalid_client: " + e.cause.Erro
 
 // token answers a token request.
 func (s *Server) token(w http.ResponseWriter, r *http.Request) {
-	answer, err := s.issue(w, r)
+	x := s.recorder.begin(w, r)
+	defer x.end(r)
+	w = x.writer(w)
+	answer, err := s.issue(w, r, x)
+	x.asClient(err)
 	if err != nil {
 		refuse(w, r, err)
-		return
+	} else {
+		writeOAuth(w, http.StatusOK, answer)
 	}
-	writeOAuth(w, http.StatusOK, answer)
+	x.complete()
 }
 
-func (s *Server) issue(w http.ResponseWriter, r *http.Request) (document, error) {
+func (s *Server) issue(w http.ResponseWriter, r *http.Request, x *exchange) (document, error) {
 	form, err := readForm(w, r)
 	if err != nil {
 		return nil, err
 	}
 	proof, err := proofIn(r, form)
+	x.claims(proof.id)
 	if err != nil {
 		return nil, err
 	}
@@ -99,6 +105,7 @@ func (s *Server) issue(w http.ResponseWriter, r *http.Request) (document, error)
 		return nil, err
 	}
 	web.Annotate(r.Context(), slog.String("connection", string(credential.ConnectionID)), slog.String("client", string(credential.ClientID)))
+	x.provedBy(credential)
 	if wait, ok := s.limits.allow(credential.ConnectionID, s.opts.Rate); !ok {
 		return nil, tooMany{wait}
 	}

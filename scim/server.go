@@ -12,7 +12,8 @@
 // documents and deltas), users.go and groups.go (the resources), etag.go (their
 // versions), list.go and filter.go (queries), root.go (those of both kinds of
 // resource), bulk.go (many requests in one), answer.go and project.go (what goes
-// back).
+// back). Beside them, record.go keeps what passed for a while, scrub.go takes
+// secrets out of it, and causes.go says in plain words what went wrong.
 package scim
 
 import (
@@ -51,6 +52,12 @@ type Options struct {
 	// VerifyAssertion checks what clients show instead of a secret; nil refuses
 	// them all.
 	VerifyAssertion VerifyAssertion
+	// RecordFor is how long requests and their answers are kept, for administrators
+	// to look at; 0 keeps none, and deletes what was kept before.
+	RecordFor time.Duration
+	// MaskPersonal keeps them without names, addresses and what else may be
+	// somebody's.
+	MaskPersonal bool
 	// SecretKey signs cursors; "" means a key that is kept in the database.
 	SecretKey string
 	// Log is told what has no request to be told in; nil means slog.Default().
@@ -68,6 +75,7 @@ type Server struct {
 	used      usage
 	limits    limiters
 	heavy     heavyWork
+	recorder  *recorder
 }
 
 // New makes the SCIM edge of a directory.
@@ -88,7 +96,7 @@ func New(ctx context.Context, st *store.Store, opts Options) (*Server, error) {
 			return nil, err
 		}
 	}
-	return &Server{store: st, opts: opts, cursorKey: key}, nil
+	return &Server{store: st, opts: opts, cursorKey: key, recorder: newRecorder(st, opts)}, nil
 }
 
 // caller is the identity provider behind a request.
@@ -213,39 +221,55 @@ func notAPerson(http.ResponseWriter, *http.Request, caller) error {
 }
 
 // guard lets in the holders of a live token of the connection in the path,
-// before anything of the body is read, and renders errors as SCIM wants them.
+// before anything of the body is read, and renders errors as SCIM wants them. It
+// records the request: handlers that call other handlers are recorded once.
 func (s *Server) guard(h handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		x := s.recorder.begin(w, r)
+		defer x.end(r)
+		w = x.writer(w)
 		c, err := s.enter(r)
+		x.by(c, err)
 		if err == nil {
 			err = h(w, r, c)
 		}
 		if err != nil {
 			s.fail(w, r, err)
 		}
+		x.complete()
 	})
 }
+
+// refused is the error of a caller who is not let in. The cause is for records;
+// the answer doesn't have it.
+type refused struct{ cause string }
+
+func (e refused) Error() string { return "refused: " + e.cause }
 
 // enter finds out who calls. Whatever is wrong, the answer is the same 401, so
 // that nothing can be learnt from it.
 func (s *Server) enter(r *http.Request) (caller, error) {
-	refused := scimerr.ScimError{Status: http.StatusUnauthorized, Detail: "The bearer token is missing, wrong, expired or revoked, or belongs to another connection: compare the SCIM URL and the token with those that 'gatehouse connection add' or 'gatehouse token add' printed."}
 	headers := r.Header.Values("Authorization")
 	if len(headers) != 1 {
-		return caller{}, refused
+		return caller{}, refused{causeNoToken}
 	}
 	scheme, secret, _ := strings.Cut(headers[0], " ")
-	if !strings.EqualFold(scheme, "Bearer") || len(secret) > 512 {
-		return caller{}, refused
+	if !strings.EqualFold(scheme, "Bearer") {
+		return caller{}, refused{causeNoToken}
+	}
+	if len(secret) > 512 {
+		return caller{}, refused{causeWrongToken}
 	}
 	token, err := s.store.Authenticate(r.Context(), strings.TrimSpace(secret))
 	switch {
+	case errors.Is(err, store.ErrNotFound) && string(token.ConnectionID) == connectionIn(r):
+		return caller{}, refused{causeDeadToken}
 	case errors.Is(err, store.ErrNotFound):
-		return caller{}, refused
+		return caller{}, refused{causeWrongToken}
 	case err != nil:
 		return caller{}, err
 	case string(token.ConnectionID) != connectionIn(r):
-		return caller{}, refused
+		return caller{}, refused{causeOtherToken}
 	}
 	web.Annotate(r.Context(), slog.String("connection", string(token.ConnectionID)), slog.String("token", "…"+token.Hint))
 	s.used.note(token, s.store.Now())
@@ -287,10 +311,13 @@ func (e tooMany) Error() string { return "too many requests" }
 // are not ours stay in the log.
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	var e scimerr.ScimError
+	var out refused
 	var busy tooMany
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &e):
+	case errors.As(err, &out):
+		e = scimerr.ScimError{Status: http.StatusUnauthorized, Detail: "The bearer token is missing, wrong, expired or revoked, or belongs to another connection: compare the SCIM URL and the token with those that 'gatehouse connection add' or 'gatehouse token add' printed."}
 	case errors.As(err, &busy):
 		e = scimerr.ScimError{Status: http.StatusTooManyRequests, Detail: "This connection sends more at a time than it may: slow down."}
 		w.Header().Set("Retry-After", fmt.Sprint(int(busy.wait/time.Second)+1))
@@ -373,7 +400,7 @@ func (s *Server) readBytes(w http.ResponseWriter, r *http.Request, limit int64) 
 // noteIgnored puts attributes that were left out into the request's log line.
 func noteIgnored(ctx context.Context, ignored []string) {
 	if len(ignored) > 0 {
-		web.Annotate(ctx, slog.Any("ignored", ignored))
+		web.Annotate(ctx, slog.Any(noteIgnoredKey, ignored))
 	}
 }
 
@@ -422,8 +449,12 @@ func (u *usage) take(now time.Time, all bool) map[store.TokenID]store.Token {
 }
 
 // Run writes down when tokens were last used, within two seconds when they had
-// been quiet, and deletes old access tokens every minute, until ctx ends.
+// been quiet, deletes old access tokens every minute, and writes what was
+// recorded, until ctx ends.
 func (s *Server) Run(ctx context.Context) {
+	var recording sync.WaitGroup
+	recording.Go(func() { s.recorder.run(ctx) })
+	defer recording.Wait()
 	tick := time.NewTicker(2 * time.Second)
 	defer tick.Stop()
 	minute := time.NewTicker(time.Minute)

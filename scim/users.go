@@ -218,6 +218,6 @@ func sendUser(w http.ResponseWriter, c caller, user resource, p *projection, sta
 // noteUnknown puts member ids that name nobody into the request's log line.
 func noteUnknown(r *http.Request, res store.MembersResult) {
 	if len(res.Unknown) > 0 {
-		web.Annotate(r.Context(), slog.Int("unknown_members", len(res.Unknown)), slog.Any("unknown", res.Unknown[:min(len(res.Unknown), 10)]))
+		web.Annotate(r.Context(), slog.Int(noteUnknownKey, len(res.Unknown)), slog.Any("unknown", res.Unknown[:min(len(res.Unknown), 10)]))
 	}
 }

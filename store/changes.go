@@ -117,12 +117,13 @@ func (tx *Tx) record(ctx context.Context) error {
 	return tx.flush(ctx)
 }
 
+const changeSelection = `tenant_id, id, at, actor_kind, actor_id, request_id,
+	COALESCE(CAST(connection_id AS text), '') AS connection_id,
+	action, subject_kind, subject_id, subject_name, detail`
+
 // Changes gives the newest changes of a tenant, newest first, at most limit.
 func (r reader) Changes(ctx context.Context, tenant TenantID, limit int) ([]Change, error) {
 	var changes []Change
-	err := r.list(ctx, &changes, `SELECT tenant_id, id, at, actor_kind, actor_id, request_id,
-			COALESCE(CAST(connection_id AS text), '') AS connection_id,
-			action, subject_kind, subject_id, subject_name, detail
-		FROM changes WHERE tenant_id = ? ORDER BY id DESC LIMIT ?`, tenant, limit)
+	err := r.list(ctx, &changes, `SELECT `+changeSelection+` FROM changes WHERE tenant_id = ? ORDER BY id DESC LIMIT ?`, tenant, limit)
 	return changes, err
 }

@@ -122,8 +122,8 @@ func (tx *Tx) RevokeToken(ctx context.Context, c Connection, idOrHint string) (T
 }
 
 // Authenticate finds the token, or the access token, with this secret.
-// ErrNotFound when there is none or it no longer lives; nothing tells the two
-// apart.
+// ErrNotFound when there is none or it no longer lives; a token that no longer
+// lives comes with the error, to be named in records and never in an answer.
 func (s *Store) Authenticate(ctx context.Context, secret string) (Token, error) {
 	hash := sha256.Sum256([]byte(secret))
 	now := s.now()
@@ -136,7 +136,7 @@ func (s *Store) Authenticate(ctx context.Context, secret string) (Token, error) 
 		s.tokens.put(hash, t, now, round)
 	}
 	if !t.Live(now) {
-		return Token{}, fmt.Errorf("token …%s: %w", t.Hint, ErrNotFound)
+		return t, fmt.Errorf("token …%s: %w", t.Hint, ErrNotFound)
 	}
 	return t, nil
 }

@@ -40,6 +40,8 @@ type serveSettings struct {
 	MaxBody         int64         `help:"Largest request body in bytes." default:"33554432" placeholder:"BYTES"`
 	SecretKey       string        `help:"At least 32 characters that cursors are signed with; by default a key is made and kept in the database." placeholder:"KEY"`
 	RateLimit       float64       `help:"Most requests a second of one connection, at least 25; 0 means no limit." default:"0" placeholder:"N"`
+	RecordFor       time.Duration `help:"How long requests and their answers are kept to look at with 'gatehouse requests'; 0 keeps none." default:"168h" placeholder:"TIME"`
+	RecordPersonal  bool          `help:"Keep names, addresses and other personal values in them; --no-record-personal masks them." default:"true" negatable:""`
 	AccessTokenLife time.Duration `help:"How long an OAuth access token works, 1h to 6h." default:"1h" placeholder:"TIME"`
 	LoopbackIssuers bool          `help:"Let issuers of assertions be on this machine: for tests." hidden:""`
 	ShutdownTimeout time.Duration `help:"How long requests in progress may take when the server stops." default:"20s" placeholder:"TIME"`
@@ -47,6 +49,9 @@ type serveSettings struct {
 
 // minRate is what Entra's gallery requires a tenant to be able to send each second.
 const minRate = 25
+
+// minRecordFor leaves time to look at what was recorded.
+const minRecordFor = time.Minute
 
 // AfterApply refuses an address that clients could not call.
 func (s *publicURL) AfterApply() error {
@@ -73,6 +78,8 @@ func (s *serveSettings) AfterApply() error {
 		return fmt.Errorf("rate-limit %v: want 0 or at least %d, since Entra sends that many", s.RateLimit, minRate)
 	case s.AccessTokenLife < store.MinAccessTokenLife || s.AccessTokenLife > store.MaxAccessTokenLife:
 		return fmt.Errorf("access-token-life %v: want %v to %v, since Entra does", s.AccessTokenLife, store.MinAccessTokenLife, store.MaxAccessTokenLife)
+	case s.RecordFor != 0 && s.RecordFor < minRecordFor:
+		return fmt.Errorf("record-for %v: want 0 or at least %v", s.RecordFor, minRecordFor)
 	case s.SecretKey != "" && len(s.SecretKey) < 32:
 		return errors.New("secret-key: want at least 32 characters, such as the output of 'openssl rand -hex 32'")
 	case s.ShutdownTimeout < 0:

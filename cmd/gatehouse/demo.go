@@ -86,7 +86,7 @@ func (c *demoCmd) Run(a *app) error {
 		return err
 	}
 	defer closeLog()
-	s, err := newServer(a.ctx, serveSettings{ShutdownTimeout: 5 * time.Second}, st, log)
+	s, err := newServer(a.ctx, serveSettings{ShutdownTimeout: 5 * time.Second, RecordFor: 7 * 24 * time.Hour, RecordPersonal: true}, st, log)
 	if err != nil {
 		return err
 	}

@@ -48,6 +48,7 @@ type cli struct {
 	Connection connectionCmd `cmd:"" help:"Connections: one for each identity provider of a tenant."`
 	Token      tokenCmd      `cmd:"" help:"Tokens: what a provider shows to write to its connection."`
 	Client     clientCmd     `cmd:"" help:"OAuth clients: what a provider gets short-lived access tokens with."`
+	Requests   requestsCmd   `cmd:"" help:"Requests: what a provider really sent, what it was answered, and why it failed."`
 	Replay     replayCmd     `cmd:"" help:"Play recorded identity-provider traffic against a SCIM endpoint."`
 	Routes     routesCmd     `cmd:"" help:"List every address that the server answers, and who may use it."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`

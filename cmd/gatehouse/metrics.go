@@ -7,17 +7,18 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"gatehouse/scim"
 	"gatehouse/store"
 )
 
-// metrics are what /metrics tells: of requests by route, of the database's
-// connections, and of the process. No label holds a name of a person or tenant.
+// metrics are what /metrics tells: of requests by route, of recordings, of the
+// database's connections, and of the process. No label holds a name of a person or tenant.
 type metrics struct {
 	registry *prometheus.Registry
 	requests *prometheus.HistogramVec
 }
 
-func newMetrics(st *store.Store) *metrics {
+func newMetrics(st *store.Store, edge *scim.Server) *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
 		requests: prometheus.NewHistogramVec(prometheus.HistogramOpts{
@@ -27,6 +28,12 @@ func newMetrics(st *store.Store) *metrics {
 		}, []string{"route", "method", "status"}),
 	}
 	m.registry.MustRegister(m.requests,
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "gatehouse_scim_requests_recorded_total", Help: "Requests that the flight recorder wrote down.",
+		}, func() float64 { kept, _ := edge.Recorded(); return float64(kept) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "gatehouse_scim_requests_not_recorded_total", Help: "Requests that it did not, since more came than could be written.",
+		}, func() float64 { _, lost := edge.Recorded(); return float64(lost) }),
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		collectors.NewDBStatsCollector(st.DB(), "gatehouse"))

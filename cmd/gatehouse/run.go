@@ -32,7 +32,7 @@ type server struct {
 func newServer(ctx context.Context, cfg serveSettings, st *store.Store, log *slog.Logger) (*server, error) {
 	edge, err := scim.New(ctx, st, scim.Options{
 		URL: cfg.URL, MaxBody: cfg.MaxBody, Rate: cfg.RateLimit, SecretKey: cfg.SecretKey, Log: log,
-		AccessTokenLife: cfg.AccessTokenLife,
+		RecordFor: cfg.RecordFor, MaskPersonal: !cfg.RecordPersonal, AccessTokenLife: cfg.AccessTokenLife,
 		VerifyAssertion: verifyAssertions(oidc.NewVerifier(oidc.NewEgress(cfg.LoopbackIssuers), nil)),
 	})
 	if err != nil {
@@ -92,7 +92,7 @@ func (s *server) run(ctx context.Context, l net.Listener, ready func(addr string
 	if err != nil {
 		return err
 	}
-	m := newMetrics(s.store)
+	m := newMetrics(s.store, s.scim)
 	main := &http.Server{
 		Handler:           web.Log(s.log, m.observe, mux),
 		ReadHeaderTimeout: 10 * time.Second,

@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"path"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -138,6 +139,24 @@ func Part(ctx context.Context) (part context.Context, notes func() []slog.Attr) 
 		defer e.mu.Unlock()
 		return e.attrs
 	}
+}
+
+// Annotated gives what has been added to the request's log line under one of
+// the keys, for those who keep it longer than the request.
+func Annotated(ctx context.Context, keys ...string) []slog.Attr {
+	e, ok := ctx.Value(entryKey{}).(*entry)
+	if !ok {
+		return nil
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var found []slog.Attr
+	for _, a := range e.attrs {
+		if slices.Contains(keys, a.Key) {
+			found = append(found, a)
+		}
+	}
+	return found
 }
 
 // Observe is told of every answer, for metrics: the pattern of the route that

@@ -111,6 +111,34 @@ CREATE TABLE public.members_past (
     end_change_id uuid NOT NULL
 );
 
+CREATE TABLE public.requests (
+    tenant_id uuid NOT NULL,
+    id uuid NOT NULL,
+    connection_id uuid NOT NULL,
+    at bigint NOT NULL,
+    took_us bigint NOT NULL,
+    count bigint NOT NULL,
+    token_id text NOT NULL,
+    request_id text NOT NULL,
+    method text NOT NULL,
+    path text NOT NULL,
+    query text NOT NULL,
+    status bigint NOT NULL,
+    scim_type text NOT NULL,
+    cause text NOT NULL,
+    detail text NOT NULL,
+    resource_kind text NOT NULL,
+    resource_id text NOT NULL,
+    headers text NOT NULL,
+    notes text NOT NULL,
+    body text NOT NULL,
+    body_size bigint NOT NULL,
+    body_note text NOT NULL,
+    answer text NOT NULL,
+    answer_size bigint NOT NULL,
+    answer_note text NOT NULL
+);
+
 CREATE TABLE public.secrets (
     name text NOT NULL,
     value bytea NOT NULL
@@ -247,6 +275,9 @@ ALTER TABLE ONLY public.members_past
 ALTER TABLE ONLY public.members
     ADD CONSTRAINT members_pkey PRIMARY KEY (tenant_id, group_id, user_id);
 
+ALTER TABLE ONLY public.requests
+    ADD CONSTRAINT requests_pkey PRIMARY KEY (tenant_id, id);
+
 ALTER TABLE ONLY public.secrets
     ADD CONSTRAINT secrets_pkey PRIMARY KEY (name);
 
@@ -304,6 +335,12 @@ CREATE UNIQUE INDEX groups_in_order ON public.groups USING btree (tenant_id, con
 CREATE UNIQUE INDEX members_by_user ON public.members USING btree (tenant_id, user_id, group_id);
 
 CREATE INDEX members_past_by_user ON public.members_past USING btree (tenant_id, user_id, since);
+
+CREATE INDEX requests_by_connection ON public.requests USING btree (tenant_id, connection_id, id);
+
+CREATE INDEX requests_by_resource ON public.requests USING btree (tenant_id, resource_id, id) WHERE (resource_id <> ''::text);
+
+CREATE INDEX requests_with_cause ON public.requests USING btree (tenant_id, connection_id, id) WHERE (cause <> ''::text);
 
 CREATE UNIQUE INDEX subgroups_by_member ON public.subgroups USING btree (tenant_id, member_id, group_id);
 

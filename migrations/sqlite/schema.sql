@@ -148,6 +148,41 @@ CREATE TABLE members_past (
 
 CREATE INDEX members_past_by_user ON members_past (tenant_id, user_id, since);
 
+CREATE TABLE requests (
+    tenant_id     text NOT NULL,
+    id            text NOT NULL,
+    connection_id text NOT NULL,
+    at            integer NOT NULL,
+    took_us       integer NOT NULL,
+    count         integer NOT NULL,
+    token_id      text NOT NULL,
+    request_id    text NOT NULL,
+    method        text NOT NULL,
+    path          text NOT NULL,
+    query         text NOT NULL,
+    status        integer NOT NULL,
+    scim_type     text NOT NULL,
+    cause         text NOT NULL,
+    detail        text NOT NULL,
+    resource_kind text NOT NULL,
+    resource_id   text NOT NULL,
+    headers       text NOT NULL,
+    notes         text NOT NULL,
+    body          text NOT NULL,
+    body_size     integer NOT NULL,
+    body_note     text NOT NULL,
+    answer        text NOT NULL,
+    answer_size   integer NOT NULL,
+    answer_note   text NOT NULL,
+    PRIMARY KEY (tenant_id, id)
+);
+
+CREATE INDEX requests_by_connection ON requests (tenant_id, connection_id, id);
+
+CREATE INDEX requests_by_resource ON requests (tenant_id, resource_id, id) WHERE resource_id <> '';
+
+CREATE INDEX requests_with_cause ON requests (tenant_id, connection_id, id) WHERE cause <> '';
+
 CREATE TABLE secrets (
     name  text PRIMARY KEY,
     value blob NOT NULL

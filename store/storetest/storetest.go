@@ -43,6 +43,7 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		{"TwoLiveTokensAtMost", twoLiveTokensAtMost},
 		{"RevokedAtOnce", revokedAtOnce},
 		{"LastUse", lastUse},
+		{"Requests", requests},
 		{"OAuth", oauth},
 
 		{"UserRoundTrip", userRoundTrip},
