@@ -31,6 +31,8 @@ type request struct {
 	// aside marks a request that only undoes the one before it: it is made and
 	// checked, and its latency isn't counted.
 	aside bool
+	// then is made on the same connection when this one has been answered; may be nil.
+	then *request
 }
 
 // conn is one keep-alive connection. It writes HTTP/1.1 by hand, because the
@@ -134,6 +136,10 @@ type load struct {
 	// The run ends after limit, or after requests if that isn't 0.
 	limit    time.Duration
 	requests int
+	// every is the time from one request to the next over all connections, and
+	// latency counts from when a request was due; 0 makes each as soon as the one
+	// before it is answered.
+	every time.Duration
 	// next gives the i-th request, counted over all connections from 0.
 	next func(i int) request
 }
@@ -151,8 +157,6 @@ type measured struct {
 // run puts a load on a server. Wrong answers don't stop it, so that one run
 // shows how many there are; the error tells their number and the first of them.
 func run(ctx context.Context, s *server, l load) (measured, error) {
-	ctx, cancel := context.WithTimeout(ctx, l.limit)
-	defer cancel()
 	var (
 		wg     sync.WaitGroup
 		mu     sync.Mutex
@@ -171,19 +175,24 @@ func run(ctx context.Context, s *server, l load) (measured, error) {
 			var took []time.Duration
 			var made, bad int
 			var firstBad error
-			for ctx.Err() == nil {
+			for {
 				i := int(next.Add(1) - 1)
-				if l.requests > 0 && i >= l.requests {
+				late, ok := l.await(ctx, start, i)
+				if !ok {
 					break
 				}
-				r := l.next(i)
-				_, d, err := c.answered(r)
-				made++
-				if err != nil {
-					bad++
-					firstBad = firstOf(firstBad, err)
-				} else if !r.aside {
-					took = append(took, d)
+				head := l.next(i)
+				for r := &head; r != nil; r = r.then {
+					_, d, err := c.answered(*r)
+					made++
+					if err != nil {
+						bad++
+						firstBad = firstOf(firstBad, err)
+						break
+					}
+					if !r.aside {
+						took = append(took, late+d)
+					}
 				}
 			}
 			mu.Lock()
@@ -210,6 +219,28 @@ func run(ctx context.Context, s *server, l load) (measured, error) {
 		P99:      quantile(all, 0.99),
 		CPU:      cpu / time.Duration(done),
 	}, nil
+}
+
+// await waits until the i-th request is due, and says how late it is by then. It
+// is false when the run is over. There is always a first request, and none of
+// those that are due within the limit is left out because others took long.
+func (l load) await(ctx context.Context, start time.Time, i int) (late time.Duration, ok bool) {
+	if ctx.Err() != nil || l.requests > 0 && i >= l.requests {
+		return 0, false
+	}
+	if l.every == 0 {
+		return 0, i == 0 || time.Since(start) < l.limit
+	}
+	due := time.Duration(i) * l.every
+	if due >= l.limit {
+		return 0, false
+	}
+	select {
+	case <-time.After(due - time.Since(start)):
+		return time.Since(start) - due, true
+	case <-ctx.Done():
+		return 0, false
+	}
 }
 
 func firstOf(a, b error) error {
@@ -248,41 +279,43 @@ func sameUser(body []byte, name string) (id string, err error) {
 	return user.ID, nil
 }
 
-// onlyUser checks that an answer lists exactly that one user (RFC 7644 §3.4.2).
-func onlyUser(body []byte, id string) error {
-	var list struct {
-		TotalResults int
-		Resources    []struct{ ID string }
-	}
+// listed is a ListResponse (RFC 7644 §3.4.2).
+type listed struct {
+	TotalResults int
+	NextCursor   string
+	Resources    []struct{ ID string }
+}
+
+// results checks that an answer lists so many in all, and on this page exactly
+// those ids.
+func results(body []byte, total int, ids ...string) error {
+	var list listed
 	if err := json.Unmarshal(body, &list); err != nil {
 		return err
 	}
-	if list.TotalResults != 1 || len(list.Resources) != 1 || list.Resources[0].ID != id {
-		return fmt.Errorf("%d results, want only user %s", list.TotalResults, id)
+	got := make([]string, len(list.Resources))
+	for i, r := range list.Resources {
+		got[i] = r.ID
+	}
+	if list.TotalResults != total || !slices.Equal(got, ids) {
+		return fmt.Errorf("%d results, %d of them here, want %d and %d, or others", list.TotalResults, len(got), total, len(ids))
 	}
 	return nil
 }
 
-// groupWith checks the number of members in an answer; none means that the
-// attribute must not be there at all.
-func groupWith(body []byte, id string, members int) error {
-	var group struct {
-		ID      string
-		Members []struct{ Value string }
+// groupHead checks that an answer is that group without its members.
+func groupHead(body []byte, id string) error {
+	got, err := resourceID(body)
+	if err == nil && got != id {
+		err = fmt.Errorf("group %s, want %s", got, id)
 	}
-	if err := json.Unmarshal(body, &group); err != nil {
-		return err
+	if err == nil && bytes.Contains(body, []byte(`"members"`)) {
+		err = errors.New("members are there, although they were excluded")
 	}
-	if group.ID != id || len(group.Members) != members {
-		return fmt.Errorf("group %q with %d members, want %s with %d", group.ID, len(group.Members), id, members)
-	}
-	if members == 0 && bytes.Contains(body, []byte(`"members"`)) {
-		return errors.New("members are there, although they were excluded")
-	}
-	return nil
+	return err
 }
 
-// resourceID is the id in the answer to a POST.
+// resourceID is the id of the resource in an answer.
 func resourceID(body []byte) (string, error) {
 	var made struct{ ID string }
 	if err := json.Unmarshal(body, &made); err != nil {

@@ -5,7 +5,7 @@
 // a busy machine slows both.
 //
 //	make bench
-//	go run ./internal/bench -quick -db sqlite -only create
+//	go run ./internal/bench -quick -db sqlite -only create,read
 //
 // It builds and starts the real program and a PostgreSQL of its own, and checks
 // every answer. It ends with 1 if something is broken (an error, a wrong
@@ -17,6 +17,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -29,9 +30,10 @@ import (
 
 // settings are the flags.
 type settings struct {
-	quick    bool
+	sizes
 	only     string
 	db       string
+	peer     bool
 	jsonFile string
 }
 
@@ -40,16 +42,21 @@ func main() {
 		fmt.Fprintln(os.Stderr, serveFloor(os.Args[2]))
 		os.Exit(1)
 	}
-	var s settings
-	flag.BoolVar(&s.quick, "quick", false, "shorter rounds, and no group of 200,000")
-	flag.StringVar(&s.only, "only", "", "run only the jobs of this `name`: "+strings.Join(jobNames(), ", "))
+	s := settings{sizes: full}
+	choose := func(z sizes) func(string) error {
+		return func(string) error { s.sizes = z; return nil }
+	}
+	flag.BoolFunc("quick", "a tenth of the data, and shorter rounds", choose(quick))
+	flag.BoolFunc("tiny", "hardly any data: to see that the jobs work, not for figures", choose(tiny))
+	flag.StringVar(&s.only, "only", "", "run only the jobs of these `names`, with commas: "+strings.Join(jobNames(), ", "))
 	flag.StringVar(&s.db, "db", "both", "`database`: sqlite, postgres or both")
+	flag.BoolVar(&s.peer, "peer", false, "compare with scimmy too, a SCIM server in memory; needs Node.js and npm")
 	flag.StringVar(&s.jsonFile, "json", "", "also write every round to this `file`")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	ok, err := bench(ctx, s)
+	ok, err := bench(ctx, s, os.Stdout)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 	}
@@ -58,23 +65,12 @@ func main() {
 	}
 }
 
-// processJob names the measurements of the program itself, for -only.
-const processJob = "process"
-
-func jobNames() []string {
-	names := []string{processJob}
-	for _, j := range jobs {
-		if !slices.Contains(names, j.name) {
-			names = append(names, j.name)
-		}
-	}
-	return names
-}
-
 // bench runs what the settings ask for; ok says that nothing was broken.
-func bench(ctx context.Context, s settings) (ok bool, err error) {
-	if s.only != "" && !slices.Contains(jobNames(), s.only) {
-		return false, fmt.Errorf("no job %q; there are %s", s.only, strings.Join(jobNames(), ", "))
+func bench(ctx context.Context, s settings, out io.Writer) (ok bool, err error) {
+	for name := range strings.SplitSeq(s.only, ",") {
+		if s.only != "" && !slices.Contains(jobNames(), name) {
+			return false, fmt.Errorf("no job %q; there are %s", name, strings.Join(jobNames(), ", "))
+		}
 	}
 	databases := []string{"sqlite", "postgres"}
 	if s.db != "both" {
@@ -99,31 +95,21 @@ func bench(ctx context.Context, s settings) (ok bool, err error) {
 
 	about := describe()
 	for _, line := range about {
-		fmt.Println(line)
+		fmt.Fprintln(out, "- "+line)
 	}
+	fmt.Fprintln(out)
 	var rows []row
-	if s.only == "" || s.only == processJob {
-		r, err := processRows(ctx, program, dir)
+	for _, database := range databases {
+		r, err := databaseRows(ctx, s, out, program, dir, database)
 		if err != nil {
 			return false, err
 		}
 		rows = append(rows, r...)
 	}
-	if s.only != processJob {
-		for _, database := range databases {
-			r, err := databaseRows(ctx, s, program, dir, database)
-			if err != nil {
-				return false, err
-			}
-			rows = append(rows, r...)
-		}
-	}
-	fmt.Println()
-	if err := printTable(os.Stdout, rows); err != nil {
-		return false, err
-	}
-	fmt.Println()
-	ok = printSummary(os.Stdout, rows)
+	fmt.Fprintln(out)
+	printTables(out, rows)
+	fmt.Fprintln(out)
+	ok = printSummary(out, rows)
 	if s.jsonFile != "" {
 		err = writeJSON(s.jsonFile, about, rows)
 	}
@@ -142,97 +128,55 @@ func describe() []string {
 		}
 	}
 	return []string{
-		"date     " + time.Now().UTC().Format("2006-01-02 15:04 MST"),
-		fmt.Sprintf("machine  %d × %s, %s/%s, %s", runtime.NumCPU(), model, runtime.GOOS, runtime.GOARCH, runtime.Version()),
-		"command  bench " + strings.Join(os.Args[1:], " "),
+		fmt.Sprintf("machine: %d × %s, %s/%s, %s", runtime.NumCPU(), model, runtime.GOOS, runtime.GOARCH, runtime.Version()),
+		"command: `go run ./internal/bench " + strings.Join(os.Args[1:], " ") + "`",
+		"date: " + time.Now().UTC().Format("2006-01-02 15:04 MST"),
 	}
-}
-
-// processRows measures the program by itself: its size, how soon it answers on
-// an empty SQLite file, and the memory it holds when nobody asks for anything.
-func processRows(ctx context.Context, program, dir string) ([]row, error) {
-	binary, err := os.Stat(program)
-	if err != nil {
-		return nil, err
-	}
-	const starts = 5
-	var took []time.Duration
-	var memory int64
-	for i := range starts {
-		d, s, err := firstAnswer(ctx, program, "sqlite://"+filepath.Join(dir, fmt.Sprintf("empty-%d.db", i)))
-		if err != nil {
-			return nil, err
-		}
-		took = append(took, d)
-		if i == starts-1 {
-			time.Sleep(time.Second) // what starting needed has been let go by then
-			memory, err = residentMemory(s.cmd.Process.Pid)
-		}
-		if err := errors.Join(err, s.stop()); err != nil {
-			return nil, err
-		}
-	}
-	slices.Sort(took)
-	return []row{
-		valueRow("start to first HTTP answer, new file", float64(took[starts/2])/float64(time.Millisecond), 100, "ms"),
-		valueRow("resident memory, idle", float64(memory)/(1<<20), 40, "MiB"),
-		valueRow("size of the program", float64(binary.Size())/1e6, 30, "MB"),
-	}, nil
 }
 
 // databaseRows runs the jobs on one kind of database.
-func databaseRows(ctx context.Context, s settings, program, dir, database string) (rows []row, err error) {
-	w := &world{note: func(format string, args ...any) { fmt.Printf(database+"  "+format+"\n", args...) }}
-	oursURL := "sqlite://" + filepath.Join(dir, "gatehouse.db")
-	floorURL := "sqlite://" + filepath.Join(dir, "floor.db")
-	w.settle = func(context.Context) error { return nil }
-	var postmaster []int
+func databaseRows(ctx context.Context, s settings, out io.Writer, program, dir, database string) (rows []row, err error) {
+	w := &world{
+		sizes: s.sizes, program: program,
+		note: func(format string, args ...any) { fmt.Fprintf(out, database+"  "+format+"\n", args...) },
+		newDatabase: func(_ context.Context, name string) (string, error) {
+			return "sqlite://" + filepath.Join(dir, name+".db"), nil
+		},
+		settle: func(context.Context, string) error { return nil },
+	}
 	if database == "postgres" {
-		var pg *postgres
-		if pg, err = startPostgres(ctx, filepath.Join(dir, "postgres")); err != nil {
+		pg, err := startPostgres(ctx, filepath.Join(dir, "postgres"))
+		if err != nil {
 			return nil, err
 		}
 		defer func() { err = errors.Join(err, pg.Stop()) }()
-		oursURL, floorURL, w.settle = pg.URL("gatehouse"), pg.URL("floor"), pg.settle
-		postmaster = []int{pg.pid}
+		w.newDatabase, w.settle, w.shared = pg.create, pg.settle, []int{pg.pid}
 	}
-	if w.ours, err = startGatehouse(ctx, program, oursURL); err != nil {
+	defer func() { err = errors.Join(err, w.stop()) }()
+	if w.ours, err = w.gatehouse(ctx, "gatehouse"); err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, w.ours.stop()) }()
-	if w.floor, err = startFloor(ctx, floorURL); err != nil {
+	if w.floor, err = w.newFloor(ctx, "floor"); err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, w.floor.stop()) }()
-	w.ours.pids = append(w.ours.pids, postmaster...)
-	w.floor.pids = append(w.floor.pids, postmaster...)
+	w.ours.least, w.floor.least = w.users, w.users
 
-	length := 3 * time.Second
-	if s.quick {
-		length = time.Second
-	}
-	for _, j := range jobs {
-		if s.only != "" && j.name != s.only || s.quick && j.slow {
+	for _, j := range jobs(s.sizes, database) {
+		if !j.chosen(s.only) || j.peer && !s.peer {
 			continue
 		}
-		n, length := 3, length
-		if j.atMost > 0 {
-			// A neighbour's burst spoils a few of many short rounds, and latency needs
-			// no long ones.
-			n, length = 5*n, length/5
+		if j.setting != "" && !w.offers(ctx, j.setting) {
+			w.note("%s: left out, this program has no setting %s", j.title, j.setting)
+			continue
 		}
-		rounds, err := j.rounds(ctx, w, n, length)
+		for _, r := range j.run(ctx, w) {
+			r.Database = database
+			w.note("%s: %s : %s %s %s", r.Job, r.Ours, r.Against, r.result(), r.Error)
+			rows = append(rows, r)
+		}
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		r := jobRow(database, j, rounds, err)
-		w.note("%s, c=%d: ratio %.2f %s", r.Job, r.Connections, r.Ratio, r.Verdict)
-		rows = append(rows, r)
 	}
-	memory, err := residentMemory(w.ours.cmd.Process.Pid)
-	if err != nil {
-		return nil, err
-	}
-	w.note("gatehouse: %.0f MiB resident after all this", float64(memory)/(1<<20))
 	return rows, nil
 }

@@ -9,8 +9,8 @@ import (
 	"gatehouse/internal/pgtest"
 )
 
-// postgres is a PostgreSQL of our own, with fsync and synchronous commits, that
-// has a database for each side.
+// postgres is a PostgreSQL of our own, with fsync and synchronous commits; each
+// server has a database of its own in it.
 type postgres struct {
 	*pgtest.Server
 	pid int // of its first process, the parent of all others
@@ -34,11 +34,6 @@ func (p *postgres) prepare(ctx context.Context) error {
 		return err
 	}
 	defer db.Close()
-	for _, name := range []string{"gatehouse", "floor"} {
-		if _, err := db.ExecContext(ctx, "CREATE DATABASE "+name); err != nil {
-			return err
-		}
-	}
 	for _, setting := range []string{"fsync", "synchronous_commit"} {
 		var value string
 		if err := db.QueryRowContext(ctx, "SELECT current_setting($1)", setting).Scan(&value); err != nil {
@@ -56,18 +51,22 @@ func (p *postgres) prepare(ctx context.Context) error {
 	return err
 }
 
+// create makes an empty database.
+func (p *postgres) create(ctx context.Context, name string) (url string, err error) {
+	return p.URL(name), execute(ctx, p.URL("postgres"), `CREATE DATABASE "`+name+`"`)
+}
+
 // settle does what autovacuum would do a minute after a large load, so that a
 // round isn't measured while it happens.
-func (p *postgres) settle(ctx context.Context) error {
-	for _, name := range []string{"gatehouse", "floor"} {
-		db, err := sql.Open("postgres", p.URL(name))
-		if err != nil {
-			return err
-		}
-		_, err = db.ExecContext(ctx, "VACUUM ANALYZE")
-		if err := errors.Join(err, db.Close()); err != nil {
-			return err
-		}
+func (p *postgres) settle(ctx context.Context, url string) error {
+	return execute(ctx, url, "VACUUM ANALYZE")
+}
+
+func execute(ctx context.Context, url, statement string) error {
+	db, err := sql.Open("postgres", url)
+	if err != nil {
+		return err
 	}
-	return nil
+	_, err = db.ExecContext(ctx, statement)
+	return errors.Join(err, db.Close())
 }

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
@@ -31,9 +30,6 @@ type server struct {
 	// pids are the processes whose processor time a request costs: the server
 	// itself, and its database where that is a process of its own.
 	pids []int
-	// started is the time from before the process was made until its log named
-	// the address.
-	started time.Duration
 
 	cmd  *exec.Cmd
 	log  *tail
@@ -50,7 +46,6 @@ func startServer(ctx context.Context, name, program string, args ...string) (*se
 	if err != nil {
 		return nil, err
 	}
-	start := time.Now()
 	if err := s.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
@@ -65,7 +60,7 @@ func startServer(ctx context.Context, name, program string, args ...string) (*se
 		if !ok {
 			return nil, errors.Join(fmt.Errorf("%s ended without listening: %s", name, s.log), s.stop())
 		}
-		s.addr, s.started = addr, time.Since(start)
+		s.addr = addr
 	case <-time.After(startTimeout):
 		return nil, errors.Join(fmt.Errorf("%s does not listen after %s: %s", name, startTimeout, s.log), s.stop())
 	}
@@ -89,8 +84,12 @@ func (s *server) readLog(r io.Reader, listening chan<- string) {
 	io.Copy(io.Discard, r)
 }
 
-// stop kills the process: it serves a benchmark, and has nothing to tidy up.
+// stop kills the process, unless it was stopped before: it serves a benchmark,
+// and has nothing to tidy up.
 func (s *server) stop() error {
+	if s.cmd.ProcessState != nil {
+		return nil
+	}
 	if err := s.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
@@ -132,38 +131,67 @@ func buildGatehouse(ctx context.Context, dir string) (program string, err error)
 	return program, nil
 }
 
+// connectionName is that of the connection that the load comes through.
+const connectionName = "entra"
+
 // startGatehouse serves a database, ready for SCIM requests of a new connection.
-func startGatehouse(ctx context.Context, program, database string) (*server, error) {
-	var stderr bytes.Buffer
-	add := exec.CommandContext(ctx, program, "connection", "add",
-		"--database-url="+database, "--tenant=default", "--name=entra", "--idp=entra", "--json")
-	add.Stderr = &stderr
-	out, err := add.Output()
+func startGatehouse(ctx context.Context, program, database string, args ...string) (*server, error) {
+	base, token, err := addConnection(ctx, program, database, "default")
 	if err != nil {
-		return nil, fmt.Errorf("add a connection: %w: %s", err, stderr.String())
+		return nil, err
+	}
+	s, err := serve(ctx, program, database, args...)
+	if err != nil {
+		return nil, err
+	}
+	s.base, s.token = base, token
+	return s, nil
+}
+
+// addConnection makes a connection of a tenant, and gives the path below which it
+// is served and a token for it.
+func addConnection(ctx context.Context, program, database, tenant string) (base, token string, err error) {
+	out, err := command(ctx, program, "connection", "add",
+		"--database-url="+database, "--tenant="+tenant, "--name="+connectionName, "--idp=entra", "--json")
+	if err != nil {
+		return "", "", err
 	}
 	var made struct {
 		SCIMURL string `json:"scim_url"`
 		Token   string
 	}
 	if err := json.Unmarshal(out, &made); err != nil {
-		return nil, fmt.Errorf("add a connection: %w: %s", err, out)
+		return "", "", fmt.Errorf("add a connection: %w: %s", err, out)
 	}
 	endpoint, err := url.Parse(made.SCIMURL)
 	if err != nil {
-		return nil, fmt.Errorf("add a connection: %w", err)
+		return "", "", fmt.Errorf("add a connection: %w", err)
 	}
-	s, err := serve(ctx, program, database)
-	if err != nil {
-		return nil, err
-	}
-	// The host in it is the public one; this server listens somewhere of its own.
-	s.base, s.token = endpoint.Path, made.Token
-	return s, nil
+	// The host in it is the public one; the server listens somewhere of its own.
+	return endpoint.Path, made.Token, nil
 }
 
-func serve(ctx context.Context, program, database string) (*server, error) {
-	return startServer(ctx, "gatehouse", program, "serve", "--database-url="+database, "--listen=127.0.0.1:0")
+// command runs a command to its end and gives what it printed.
+func command(ctx context.Context, program string, args ...string) ([]byte, error) {
+	var stderr bytes.Buffer
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("%s %s: %w: %s", filepath.Base(program), strings.Join(args[:min(2, len(args))], " "), err, stderr.String())
+	}
+	return out, nil
+}
+
+func serve(ctx context.Context, program, database string, args ...string) (*server, error) {
+	args = append([]string{"serve", "--database-url=" + database, "--listen=127.0.0.1:0"}, args...)
+	return startServer(ctx, "gatehouse", program, args...)
+}
+
+// offers reports whether the program's server has a setting of that name.
+func (w *world) offers(ctx context.Context, setting string) bool {
+	help, err := command(ctx, w.program, "serve", "--help")
+	return err == nil && bytes.Contains(help, []byte("--"+setting))
 }
 
 // startFloor runs the floor program, which is this program under another name.
@@ -180,23 +208,20 @@ func startFloor(ctx context.Context, database string) (*server, error) {
 	return s, nil
 }
 
-// firstAnswer is the time from starting the server on an empty database until
-// its first HTTP answer has been read.
-func firstAnswer(ctx context.Context, program, database string) (took time.Duration, s *server, err error) {
+// firstAnswer is the time from starting a server on a database until the first
+// answer to a request has been read. The base and token are those of a connection.
+func firstAnswer(ctx context.Context, program, database, base, token string, r request) (took time.Duration, s *server, err error) {
 	start := time.Now()
 	if s, err = serve(ctx, program, database); err != nil {
 		return 0, nil, err
 	}
-	resp, err := http.Get("http://" + s.addr + "/livez")
-	if err != nil {
+	s.base, s.token = base, token
+	c := &conn{server: s}
+	defer c.close()
+	if _, _, err := c.answered(r); err != nil {
 		return 0, nil, errors.Join(err, s.stop())
 	}
-	took = time.Since(start)
-	resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return 0, nil, errors.Join(fmt.Errorf("GET /livez: got status %d, want 200", resp.StatusCode), s.stop())
-	}
-	return took, s, nil
+	return time.Since(start), s, nil
 }
 
 // clockTick is how much processor time one count in /proc/PID/stat stands for:
@@ -264,19 +289,30 @@ func parseStat(line string) (procStat, error) {
 	return st, nil
 }
 
-// residentMemory is the VmRSS of one process, in bytes.
-func residentMemory(pid int) (int64, error) {
+// The figures of memory that the kernel keeps for a process.
+const (
+	residentMemory = "VmRSS:"
+	peakMemory     = "VmHWM:" // of the resident memory since resetPeak
+)
+
+// memory is a figure of one process, in bytes.
+func memory(pid int, figure string) (int64, error) {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return 0, err
 	}
 	for line := range strings.Lines(string(data)) {
-		if f := strings.Fields(line); len(f) == 3 && f[0] == "VmRSS:" {
+		if f := strings.Fields(line); len(f) == 3 && f[0] == figure {
 			kib, err := strconv.ParseInt(f[1], 10, 64)
 			return kib << 10, err
 		}
 	}
-	return 0, fmt.Errorf("process %d: no VmRSS", pid)
+	return 0, fmt.Errorf("process %d: no %s", pid, figure)
+}
+
+// resetPeak has peakMemory count from now on.
+func resetPeak(pid int) error {
+	return os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0)
 }
 
 // parentOf is the process that started pid.

@@ -6,8 +6,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"text/tabwriter"
+	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // The verdicts on a row.
@@ -20,6 +21,7 @@ const (
 // row is a line of the table.
 type row struct {
 	Database    string  `json:"database"`
+	Goal        string  `json:"goal,omitempty"`
 	Job         string  `json:"job"`
 	Connections int     `json:"connections,omitempty"`
 	Ours        string  `json:"ours,omitempty"`
@@ -27,74 +29,180 @@ type row struct {
 	Ratio       float64 `json:"ratio,omitempty"`
 	Target      string  `json:"target,omitempty"`
 	Verdict     string  `json:"verdict,omitempty"`
-	Error       string  `json:"error,omitempty"`
+	// MissedBy is the distance to the target, as a share of it.
+	MissedBy float64 `json:"missed_by,omitempty"`
+	Error    string  `json:"error,omitempty"`
 	// Shown is the round with the median ratio; Rounds are all of them.
 	Shown  *round  `json:"shown,omitempty"`
 	Rounds []round `json:"rounds,omitempty"`
 }
 
-// jobRow judges a job by its rounds.
-func jobRow(database string, j job, rounds []round, err error) row {
-	r := row{Database: database, Job: j.title, Connections: j.conns, Rounds: rounds}
+// row judges a job by its rounds.
+func (j job) row(rounds []round, err error) row {
+	r := row{Goal: j.goal, Job: j.title, Connections: j.conns, Rounds: rounds}
 	if err != nil {
 		r.Verdict, r.Error = broken, err.Error()
 		return r
 	}
 	shown := j.middle(rounds)
+	if j.by == byCPU {
+		shown.Ours.CPU, shown.Against.CPU = r.cpu(ours), r.cpu(against)
+	}
 	r.Shown, r.Ratio = &shown, j.ratio(shown)
-	r.Ours, r.Against = rate(shown.Ours), rate(shown.Against)
+	r.Ours, r.Against = j.text(shown.Ours), j.text(shown.Against)
 	switch {
-	case j.atLeast > 0:
-		r.Target, r.Verdict = fmt.Sprintf(">= %.2f", j.atLeast), judge(r.Ratio >= j.atLeast)
-	case j.atMost > 0:
-		r.Ours, r.Against = micros(shown.Ours.P50), micros(shown.Against.P50)
-		r.Target, r.Verdict = fmt.Sprintf("<= %.2f", j.atMost), judge(r.Ratio <= j.atMost)
+	case j.absolute:
+		j.judge(&r, j.of(shown.Ours), j.unit())
+	case r.Ratio > 0:
+		j.judge(&r, r.Ratio, "")
 	}
 	return r
 }
 
-// valueRow judges a single figure, given in the unit it is printed in.
-func valueRow(job string, value, atMost float64, unit string) row {
-	return row{
-		Database: "sqlite", Job: job,
-		Ours:   fmt.Sprintf("%.1f %s", value, unit),
-		Target: fmt.Sprintf("<= %.0f %s", atMost, unit), Verdict: judge(value <= atMost),
+// value judges a single figure, given in the unit it is printed in.
+func (j job) value(value float64, unit string) row {
+	r := row{Goal: j.goal, Job: j.title, Ours: fmt.Sprintf("%.1f %s", value, unit)}
+	j.judge(&r, value, " "+unit)
+	return r
+}
+
+// unit is that of the figure that an absolute target is about.
+func (j job) unit() string {
+	switch j.by {
+	case byRate:
+		return "/s"
+	case byTime:
+		return " s"
 	}
+	return " ms"
 }
 
-func judge(ok bool) string {
-	if ok {
-		return met
+// judge compares with the target.
+func (t target) judge(r *row, value float64, unit string) {
+	switch {
+	case t.atLeast > 0:
+		r.Target, r.MissedBy = "≥ "+short(t.atLeast)+unit, 1-value/t.atLeast
+	case t.atMost > 0:
+		r.Target, r.MissedBy = "≤ "+short(t.atMost)+unit, value/t.atMost-1
+	default:
+		return
 	}
-	return missed
+	if r.MissedBy <= 0 {
+		r.Verdict, r.MissedBy = met, 0
+		return
+	}
+	r.Verdict = missed
 }
 
-func rate(m measured) string { return fmt.Sprintf("%.0f/s", m.Rate) }
-
-func micros(d time.Duration) string {
-	return fmt.Sprintf("%.0f µs", float64(d)/float64(time.Microsecond))
+// result is the verdict with the distance to the target.
+func (r row) result() string {
+	if r.Verdict != missed {
+		return r.Verdict
+	}
+	return fmt.Sprintf("missed by %.0f %%", 100*r.MissedBy)
 }
 
-// printTable writes the rows; the last columns hold, ours against the other
-// side, the kinds of figure that the row may not be judged by.
-func printTable(w io.Writer, rows []row) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "database\tjob\tc\tours\tagainst\tratio\ttarget\tresult\treq/s\tp50\tCPU/request")
+// short writes a number with two decimals, or with two digits if it is small.
+func short(v float64) string {
+	if v != 0 && v < 0.1 {
+		return fmt.Sprintf("%.2g", v)
+	}
+	return strings.TrimSuffix(fmt.Sprintf("%.2f", v), ".00")
+}
+
+// ratio writes a over b, or nothing where one of them was not measured.
+func ratio(a, b float64) string {
+	if a == 0 || b == 0 {
+		return ""
+	}
+	return short(a / b)
+}
+
+// duration writes a time in the unit that suits it; nothing measured is a dash.
+func duration(d time.Duration) string {
+	switch {
+	case d == 0:
+		return "–"
+	case d < 10*time.Millisecond:
+		return fmt.Sprintf("%.0f µs", float64(d)/float64(time.Microsecond))
+	}
+	return fmt.Sprintf("%.1f ms", millis(d))
+}
+
+// cpu is the processor time per request of one side in all rounds together,
+// since the kernel counts it too coarsely for a short one.
+func (r row) cpu(side func(round) measured) time.Duration {
+	var total time.Duration
+	requests := 0
+	for _, round := range r.Rounds {
+		m := side(round)
+		total += m.CPU * time.Duration(m.Requests)
+		requests += m.Requests
+	}
+	return total / time.Duration(max(1, requests))
+}
+
+func ours(r round) measured    { return r.Ours }
+func against(r round) measured { return r.Against }
+
+// printTables writes the verdicts, and then the figures that they were made of,
+// as Markdown.
+func printTables(w io.Writer, rows []row) {
+	verdicts := [][]string{{"goal", "database", "job", "c", "ours", "against", "ratio", "target", "result", "req/s ratio", "CPU ratio"}}
+	figures := [][]string{{"database", "job", "c", "req/s", "CPU/request", "p50", "p99"}}
+	pair := func(a, b string) string { return a + " : " + b }
 	for _, r := range rows {
-		conns, ratio, rates, p50, cpu := "", "", "", "", ""
+		conns := ""
 		if r.Connections > 0 {
 			conns = fmt.Sprint(r.Connections)
 		}
+		line := []string{r.Goal, r.Database, r.Job, conns, r.Ours, r.Against, "", r.Target, r.result(), "", ""}
 		if s := r.Shown; s != nil {
-			ratio = fmt.Sprintf("%.2f", r.Ratio)
-			rates = fmt.Sprintf("%.0f : %.0f", s.Ours.Rate, s.Against.Rate)
-			p50 = micros(s.Ours.P50) + " : " + micros(s.Against.P50)
-			cpu = micros(s.Ours.CPU) + " : " + micros(s.Against.CPU)
+			a, b := r.cpu(ours), r.cpu(against)
+			line[6], line[9], line[10] = short(r.Ratio), ratio(s.Ours.Rate, s.Against.Rate), ratio(float64(a), float64(b))
+			figures = append(figures, []string{r.Database, r.Job, conns, fmt.Sprintf("%.0f : %.0f", s.Ours.Rate, s.Against.Rate),
+				pair(duration(a), duration(b)), pair(duration(s.Ours.P50), duration(s.Against.P50)), pair(duration(s.Ours.P99), duration(s.Against.P99))})
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n",
-			r.Database, r.Job, conns, r.Ours, r.Against, ratio, r.Target, r.Verdict, rates, p50, cpu)
+		verdicts = append(verdicts, line)
 	}
-	return t.Flush()
+	printTable(w, verdicts, "lllrrrrrlrr")
+	fmt.Fprintln(w, "\nBoth sides in figures, ours : against:")
+	fmt.Fprintln(w)
+	printTable(w, figures, "llrrrrr")
+}
+
+// printTable writes a table whose first line is its heading; align has an l or r
+// for each column.
+func printTable(w io.Writer, lines [][]string, align string) {
+	widths := make([]int, len(align))
+	for _, line := range lines {
+		for i, cell := range line {
+			widths[i] = max(widths[i], utf8.RuneCountInString(cell), 3)
+		}
+	}
+	for n, line := range lines {
+		for i, cell := range line {
+			pad := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))
+			if align[i] == 'r' {
+				fmt.Fprintf(w, "| %s%s ", pad, cell)
+			} else {
+				fmt.Fprintf(w, "| %s%s ", cell, pad)
+			}
+		}
+		fmt.Fprintln(w, "|")
+		if n > 0 {
+			continue
+		}
+		for i := range line {
+			dashes := strings.Repeat("-", widths[i]-1)
+			if align[i] == 'r' {
+				fmt.Fprintf(w, "| %s: ", dashes)
+			} else {
+				fmt.Fprintf(w, "| %s- ", dashes)
+			}
+		}
+		fmt.Fprintln(w, "|")
+	}
 }
 
 // printSummary writes how many targets were met and missed, and what broke.
@@ -114,7 +222,7 @@ func printSummary(w io.Writer, rows []row) (ok bool) {
 func writeJSON(file string, about []string, rows []row) error {
 	var data bytes.Buffer
 	out := json.NewEncoder(&data)
-	out.SetEscapeHTML(false) // targets hold < and >
+	out.SetEscapeHTML(false)
 	out.SetIndent("", "  ")
 	err := out.Encode(struct {
 		About []string `json:"about"`

@@ -1,0 +1,165 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// Fairness: one tenant sends what is costly, as fast as it is answered, while
+// another goes on at a moderate rate. The other must not notice.
+
+// disturbance gives the requests of the tenant that disturbs.
+type disturbance func(w *world, group string) (next func(i int) request)
+
+func fairJobs(z sizes) (list []job) {
+	for _, d := range []struct {
+		title string
+		disturbance
+	}{
+		{fmt.Sprintf("groups of %d replaced", z.group), replacing},
+		{fmt.Sprintf("bodies of %.2g MiB", mebi(int64(z.body))), largeBodies},
+		{"filters that look into every document", scanning},
+	} {
+		for _, quiet := range []struct {
+			title string
+			every time.Duration
+			load  func(context.Context, *directory) (side, error)
+		}{
+			{"200 GET a second", 5 * time.Millisecond, readModerately},
+			{"50 PATCH a second", 20 * time.Millisecond, patchModerately},
+		} {
+			list = append(list, job{
+				name: "fair", goal: "P11", title: "one tenant's " + quiet.title + ", another's " + d.title + " against quiet", conns: 8, every: quiet.every,
+				by: byTail, target: atMost(10).ofFigure(), prepare: fairJob(quiet.load, d.disturbance),
+			})
+		}
+	}
+	return list
+}
+
+func fairJob(load func(context.Context, *directory) (side, error), disturb disturbance) pairing {
+	return func(ctx context.Context, w *world) (ours, against side, err error) {
+		quiet, err := w.neighbour(ctx)
+		if err != nil {
+			return ours, against, err
+		}
+		if against, err = load(ctx, quiet); err != nil {
+			return ours, against, err
+		}
+		if err := w.ours.needUsers(ctx, max(w.users, w.sizes.group*3/2)); err != nil {
+			return ours, against, err
+		}
+		group, err := w.ours.newGroup()
+		if err != nil {
+			return ours, against, err
+		}
+		next := disturb(w, group)
+		ours = against
+		ours.name, against.name = "disturbed", "quiet"
+		ours.during = func(ctx context.Context) error { return w.ours.keepAsking(ctx, next) }
+		return ours, against, nil
+	}
+}
+
+// neighbour is another tenant of our server.
+func (w *world) neighbour(ctx context.Context) (*directory, error) {
+	if w.quiet != nil {
+		return w.quiet, nil
+	}
+	if _, err := command(ctx, w.program, "tenant", "add", "--database-url="+w.ours.url, "quiet"); err != nil {
+		return nil, err
+	}
+	base, token, err := addConnection(ctx, w.program, w.ours.url, "quiet")
+	if err != nil {
+		return nil, err
+	}
+	// No processes: their time is spent on the tenant that disturbs.
+	s := &server{name: "the quiet tenant", addr: w.ours.addr, base: base, token: token}
+	w.quiet = &directory{server: s, url: w.ours.url, note: w.note, settle: w.settle, patched: 204}
+	return w.quiet, nil
+}
+
+// quietGroup is how many members the quiet tenant's group has.
+const quietGroup = 100
+
+func readModerately(ctx context.Context, d *directory) (side, error) {
+	err := d.needUsers(ctx, quietGroup+1)
+	return side{directory: d, next: readUsers(d.users)}, err
+}
+
+func patchModerately(ctx context.Context, d *directory) (side, error) {
+	s, err := onGroup(ctx, d, quietGroup, patchSide("add"))
+	if err != nil {
+		return s, err
+	}
+	// Each request is on its own here: there are many connections.
+	both := s.next(0)
+	add, remove := both, *both.then
+	add.then, remove.aside = nil, false
+	s.next = func(i int) request {
+		if i%2 == 0 {
+			return add
+		}
+		return remove
+	}
+	return s, nil
+}
+
+// keepAsking makes requests over two connections until ctx ends. To be told to
+// come back later is a right answer here; a fault of the server is none.
+func (d *directory) keepAsking(ctx context.Context, next func(i int) request) error {
+	const conns = 2
+	ended := make(chan error, conns)
+	for n := range conns {
+		go func() {
+			c := &conn{server: d.server}
+			defer c.close()
+			for i := n; ctx.Err() == nil; i++ {
+				r := next(i)
+				status, body, _, err := c.do(r)
+				if err == nil && status != r.status && status != 429 {
+					err = fmt.Errorf("%s %s: got status %d, want %d or 429: %s", r.method, r.path, status, r.status, shorten(body))
+				}
+				if err != nil {
+					ended <- err
+					return
+				}
+			}
+			ended <- nil
+		}()
+	}
+	return firstOf(<-ended, <-ended)
+}
+
+func putGroup(group string, members []string) request {
+	return request{method: "PUT", path: "/Groups/" + group, status: 200,
+		body: fmt.Appendf(nil, `{"schemas":["urn:ietf:params:scim:schemas:core:2.0:Group"],"displayName":%q,"members":%s}`, group, memberList(members))}
+}
+
+// replacing exchanges half of the members of a large group each time.
+func replacing(w *world, group string) (next func(i int) request) {
+	size := w.sizes.group
+	puts := []request{putGroup(group, w.ours.users[:size]), putGroup(group, w.ours.users[size/2:size/2+size])}
+	return func(i int) request { return puts[i%2] }
+}
+
+// largeBodies names few members over and over, up to the largest body allowed.
+func largeBodies(w *world, group string) (next func(i int) request) {
+	few := w.ours.users[:smallGroup]
+	small := putGroup(group, few)
+	r := putGroup(group, few)
+	// Indented, since the number of values in a body is limited too.
+	again := strings.ReplaceAll(","+strings.Trim(memberList(few), "[]"), "{", "\n"+strings.Repeat(" ", 32)+"{")
+	fill := strings.Repeat(again, (w.body-len(small.body))/len(again))
+	r.body = append(r.body[:len(r.body)-len("]}")], fill+"]}"...)
+	return func(int) request { return r }
+}
+
+// scanning looks for somebody by what no index knows.
+func scanning(*world, string) (next func(i int) request) {
+	r := request{method: "GET", path: "/Users?filter=" + url.QueryEscape(`name.familyName co "nobody"`), status: 200}
+	return func(int) request { return r }
+}
