@@ -10,10 +10,10 @@ VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev
 FUZZTIME ?= 30s
 ARGS     ?=
 
-.PHONY: help build run test deps race bench fuzz lint schema clean
+.PHONY: help build run test deps race bench fuzz lint scim-patch schema clean
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## make bin/gatehouse, one static file
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/gatehouse ./cmd/gatehouse
@@ -46,6 +46,10 @@ lint: ## check format, go vet, staticcheck
 	@unformatted=$$(gofmt -l .) && [ -z "$$unformatted" ] || { echo "not formatted (run 'gofmt -w .'): $$unformatted"; exit 1; }
 	go vet ./...
 	go tool staticcheck ./...
+
+scim-patch: ## ask the npm module scim-patch about PATCH again, and write its answers down
+	@scripts/deps nodejs npm
+	go test ./scim -count=1 -run ScimPatch -update
 
 schema: deps ## write migrations/*/schema.sql anew from the migrations
 	go test ./store -count=1 -run Schema -update

@@ -103,7 +103,7 @@ func (g *Generator) user() Resource {
 	for _, s := range schemas[User].all {
 		holder := object{}
 		for _, a := range s.attributes {
-			if a.readOnly || a.ignored || a.required || !g.one(3) {
+			if a.readOnly || a.ignored || a.required || !g.one(3) || g.Plain && !g.one(3) {
 				continue
 			}
 			if a.many {
@@ -195,6 +195,9 @@ func (g *Generator) operation(k Kind) Operation {
 	}
 	path, a := g.path(k)
 	o.Path, o.Value = path, g.valueFor(a, path)
+	if g.Plain && a.required && o.Op == "remove" {
+		o.Op = "replace"
+	}
 	switch {
 	case o.Op == "remove" && (g.Plain || !g.one(3)):
 		o.Value, o.Given = nil, false
