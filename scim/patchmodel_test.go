@@ -14,7 +14,7 @@ import (
 )
 
 // patchSequences is how many sequences the model is compared with.
-const patchSequences = 60_000
+const patchSequences = 30_000
 
 // TestPatchAgreesWithTheModel compares document, members and verdict with a plain
 // reading of the RFC. SEED repeats a run.
