@@ -7,13 +7,13 @@ SHELL := /bin/bash
 NEEDS ?= postgresql
 
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-FUZZTIME ?= 30s
+FUZZTIME ?= 60s
 ARGS     ?=
 
-.PHONY: help build run test deps race bench fuzz lint schema clean
+.PHONY: help build run test deps race bench fuzz lint scim-patch schema clean
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## make bin/gatehouse, one static file
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/gatehouse ./cmd/gatehouse
@@ -35,17 +35,24 @@ race: deps ## run all tests with the race detector
 bench: deps ## measure on both databases (ARGS="-quick" for a short look)
 	go run ./internal/bench $(ARGS)
 
-fuzz: ## run every fuzz test for FUZZTIME (30s)
-	@grep -rEo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' . | sed -E 's|/[^/]*:func | |' | sort -u | \
-	while read -r package name; do \
-		echo "$$package $$name"; \
-		go test "$$package" -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) || exit 1; \
-	done
+fuzz: ## run every fuzz test for FUZZTIME (60s)
+	@ran=0; failed=0; \
+	for package in $$(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./...); do \
+		for name in $$(go test "$$package" -list '^Fuzz' | grep '^Fuzz'); do \
+			echo "$$package $$name"; ran=$$((ran + 1)); \
+			go test "$$package" -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1s || failed=$$((failed + 1)); \
+		done; \
+	done; \
+	echo "$$ran fuzz tests of $(FUZZTIME) each, $$failed failed"; [ $$ran -gt 0 ] && [ $$failed -eq 0 ]
 
 lint: ## check format, go vet, staticcheck
 	@unformatted=$$(gofmt -l .) && [ -z "$$unformatted" ] || { echo "not formatted (run 'gofmt -w .'): $$unformatted"; exit 1; }
 	go vet ./...
 	go tool staticcheck ./...
+
+scim-patch: ## ask the npm module scim-patch about PATCH again, and write its answers down
+	@scripts/deps nodejs npm
+	go test ./scim -count=1 -run ScimPatch -update
 
 schema: deps ## write migrations/*/schema.sql anew from the migrations
 	go test ./store -count=1 -run Schema -update

@@ -61,7 +61,7 @@ type patchPath struct {
 }
 
 // parsePath reads PATCH's path (RFC 7644 §3.5.2, figure 7). What follows the name
-// of an attribute that the schema does not have is not looked at.
+// of an attribute that the schema does not have is subName, unread.
 func (t *resourceType) parsePath(s string) (patchPath, error) {
 	p, err := newParser(t, s, scimerr.ScimTypeInvalidPath)
 	if err != nil {
@@ -73,6 +73,7 @@ func (t *resourceType) parsePath(s string) (patchPath, error) {
 		return patchPath{}, p.fail("expected the name of an attribute")
 	}
 	if g.name != "" && g.attr == nil && (p.pos == len(s) || s[p.pos] == '[') {
+		g.subName += s[p.pos:]
 		return g, nil
 	}
 	if p.next('[') {

@@ -285,9 +285,25 @@ func (a *attribute) twoPrimaries() error {
 	return invalid(scimerr.ScimTypeInvalidValue, "%s has more than one value with primary true: mark one.", a.label)
 }
 
+// alone is the one value of a list where a single one with a value belongs, nil of
+// an empty list: Entra sends manager so. Anything else is as it is.
+func (a *attribute) alone(value any) any {
+	list, ok := value.([]any)
+	if _, hasValue := a.subAttribute("value"); !ok || a.multi || !hasValue || len(list) > 1 {
+		return value
+	}
+	if len(list) == 0 {
+		return nil
+	}
+	if _, nested := list[0].([]any); nested {
+		return value
+	}
+	return list[0]
+}
+
 // coerceOne is coerce for a single value, or one of a list.
 func (a *attribute) coerceOne(value any, ignored *[]string) (any, error) {
-	if isEmpty(value) {
+	if value = a.alone(value); isEmpty(value) {
 		return nil, nil
 	}
 	if a.typ == typeComplex {
@@ -347,22 +363,12 @@ func (a *attribute) coerceNumber(n json.Number) (any, error) {
 	return nil, a.mismatch(n)
 }
 
-// coerceComplex accepts for an object with a value also the value alone, and for
-// a single object a list of one: Entra sends manager in all these forms.
+// coerceComplex accepts for an object with a value also the value alone.
 func (a *attribute) coerceComplex(value any, ignored *[]string) (any, error) {
 	main, hasValue := a.subAttribute("value")
 	switch v := value.(type) {
 	case document:
 		return a.coerceObject(v, ignored)
-	case []any:
-		if hasValue && !a.multi && len(v) <= 1 {
-			if len(v) == 0 {
-				return nil, nil
-			}
-			if _, nested := v[0].([]any); !nested {
-				return a.coerceOne(v[0], ignored)
-			}
-		}
 	case string, json.Number:
 		if hasValue {
 			text, err := main.coerceOne(v, ignored)

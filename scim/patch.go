@@ -119,7 +119,7 @@ func (p *patcher) apply(o operation) error {
 	if o.op != "remove" && !o.given {
 		return invalid(scimerr.ScimTypeInvalidValue, "%s of %s needs a value.", o.op, g.text)
 	}
-	if o.given && g.attr != nil && g.attr.isRows() && isEmpty(o.value) {
+	if o.given && isEmpty(o.value) && g.attr != nil && g.attr.isRows() && g.settable() && g.where == nil && g.subName == "" {
 		return nil // a group is emptied by an empty list or by no value at all, not by a slip
 	}
 	return p.change(o.op, g, o.value)
@@ -194,6 +194,9 @@ func (p *patcher) change(op string, g patchPath, value any) error {
 		return invalid(scimerr.ScimTypeMutability, "%s is read-only: leave it out of the mapping.", g.leaf().label)
 	case g.attr.typ != typeComplex:
 		return p.changeSimple(op, g, value)
+	}
+	if g.sub == nil {
+		value = g.attr.alone(value)
 	}
 	if op != "remove" && isEmpty(value) {
 		if op == "add" && g.attr.multi && g.where == nil && g.sub == nil {
@@ -310,6 +313,9 @@ func (p *patcher) elements(op string, g patchPath, list []any, value any) ([]any
 	}
 	picked := pick(g, list)
 	if !slices.Contains(picked, true) {
+		if len(list) > 0 && !g.attr.multi {
+			return nil, noElement(g) // there is room for one only
+		}
 		element, err := newElement(g)
 		if err != nil {
 			return nil, err
@@ -329,10 +335,14 @@ func (p *patcher) elements(op string, g patchPath, list []any, value any) ([]any
 	if err := demote(g.attr, list, func(i int) bool { return picked[i] }); err != nil {
 		return nil, err
 	}
-	return slices.DeleteFunc(list, func(e any) bool {
+	var rest []any
+	for i, e := range list {
 		// A part that was set on its own may be followed by the others.
-		return g.sub == nil && isHollow(e) || len(e.(document)) == 0
-	}), nil
+		if g.sub != nil || !picked[i] || !isHollow(e) {
+			rest = append(rest, e)
+		}
+	}
+	return rest, nil
 }
 
 // addElements adds to a list, or replaces it.
@@ -374,9 +384,13 @@ func newElement(g patchPath) (document, error) {
 		seed, _ = v.(document)
 	}
 	if seed == nil || !matches(g.where, g.attr.searchValue(seed).(document)) {
-		return nil, invalid(scimerr.ScimTypeNoTarget, "No value of %s is what the path %s asks for, and it does not say what a new one would be.", g.attr.label, g.text)
+		return nil, noElement(g)
 	}
 	return seed, nil
+}
+
+func noElement(g patchPath) error {
+	return invalid(scimerr.ScimTypeNoTarget, "No value of %s is what the path %s asks for, and none can be made from it.", g.attr.label, g.text)
 }
 
 // setElement sets a sub-attribute of an element, or several: those that an object
@@ -396,12 +410,9 @@ func (p *patcher) setElement(op string, g patchPath, element document, value any
 		return nil, err
 	}
 	set, _ := v.(document)
-	named, isObject := value.(document)
-	if g.where != nil && op == "replace" || !isObject && !g.attr.multi {
-		element = maps.Clone(g.seed)
-		if element == nil {
-			element = document{}
-		}
+	named, _ := value.(document)
+	if g.where != nil && op == "replace" {
+		maps.DeleteFunc(element, func(name string, _ any) bool { _, picks := g.seed[name]; return !picks })
 	}
 	for name := range named {
 		if sub, _ := leaf.subOrAlias(name); sub != nil && sub.mutability != mutabilityReadOnly {

@@ -84,6 +84,11 @@ func TestPatchUsers(t *testing.T) {
 		{"V02", bare, `[{"op":"replace","path":"userName","value":"renamed@v"}]`, `{"userName":"renamed@v"}`},
 		{"V03", bare, `[{"op":"add","path":"active","value":true},{"op":"add","path":"displayName","value":"RJEX"},{"op":"add","path":"emails[type eq \"work\"].value","value":"a@v"},{"op":"add","path":"emails[type eq \"work\"].primary","value":true},{"op":"add","path":"name.givenName","value":"G"},{"op":"add","path":"addresses[type eq \"work\"].streetAddress","value":"S"},{"op":"add","path":"phoneNumbers[type eq \"fax\"].value","value":"1"},{"op":"add","path":"$ENT:department","value":"D"},{"op":"add","path":"roles[primary eq \"True\"].display","value":"TQ"},{"op":"add","path":"roles[primary eq \"True\"].value","value":"UO"},{"op":"add","path":"roles[primary eq \"True\"].type","value":"VG"}]`,
 			`{"userName":"ann@x","active":true,"displayName":"RJEX","emails":[{"type":"work","value":"a@v","primary":true}],"name":{"givenName":"G"},"addresses":[{"type":"work","streetAddress":"S"}],"phoneNumbers":[{"type":"fax","value":"1"}],"$ENT":{"department":"D"},"roles":[{"primary":true,"display":"TQ","value":"UO","type":"VG"}]}`},
+		{"what picked an element stays as it was", annUser, `[{"op":"replace","path":"emails[type eq \"WORK\"]","value":{"value":"new@x"}}]`,
+			strings.Replace(annUser, `"value":"ann@x","primary":true`, `"value":"new@x"`, 1)},
+		{"an element in the making survives others", bare, `[{"op":"add","path":"emails[type eq \"work\"].primary","value":true},{"op":"add","path":"emails[type eq \"home\"]","value":{"value":"h"}},{"op":"add","path":"emails[type eq \"work\"].value","value":"w"}]`,
+			`{"userName":"ann@x","emails":[{"type":"work","primary":true,"value":"w"},{"type":"home","value":"h"}]}`},
+		{"a list of a manager's name alone", annUser, `[{"op":"add","path":"manager","value":[{"displayName":"Mo"}]}]`, annUser},
 		{"V04", `{"userName":"u","preferredLanguage":"en"}`, `[{"op":"remove","path":"preferredLanguage"},{"op":"add","path":"externalId","value":"e9"},{"op":"replace","path":"displayName","value":"ZZ"}]`,
 			`{"userName":"u","externalId":"e9","displayName":"ZZ"}`},
 		{"V05", `{"userName":"u","externalId":"e0"}`, `[{"op":"remove","path":"externalId"},{"op":"add","path":"externalId","value":"e1"},{"op":"replace","path":"externalId","value":"e2"}]`, `{"userName":"u","externalId":"e2"}`},
@@ -152,6 +157,7 @@ func TestPatchGroups(t *testing.T) {
 		{"O27", `[{"op":"replace","path":"members","value":[]}]`, opsGroup, exactly()},
 		{"O28", `[{"op":"replace","value":{"members":[{"value":"u1","display":"a"}]}}]`, opsGroup, exactly("u1")},
 
+		{"null as value hides nobody from a filter", `[{"op":"remove","path":"members[value eq \"u1\"]","value":null}]`, opsGroup, delta(nil, []string{"u1"})},
 		{"an empty list removes nobody", `[{"op":"remove","path":"members","value":[]}]`, opsGroup, memberDelta{}},
 		{"null among other attributes removes nobody", `[{"op":"replace","value":{"members":null}}]`, opsGroup, memberDelta{}},
 		{"add without a path", `[{"op":"add","value":{"$GRP:members":[{"value":"u1"}]}}]`, opsGroup, delta([]string{"u1"}, nil)},
@@ -204,6 +210,7 @@ func TestPatchRefuses(t *testing.T) {
 		{"groups are changed at the group", userType, `[{"op":"add","path":"groups","value":[{"value":"g1"}]}]`, scimerr.ScimTypeMutability},
 		{"schemas", userType, `[{"op":"add","path":"schemas","value":["urn:x"]}]`, scimerr.ScimTypeMutability},
 		{"the manager's name is read-only", userType, `[{"op":"add","path":"$ENT:manager.displayName","value":"M"}]`, scimerr.ScimTypeMutability},
+		{"groups of nobody, too", userType, `[{"op":"replace","path":"groups","value":null}]`, scimerr.ScimTypeMutability},
 		{"a member's parts", groupType, `[{"op":"replace","path":"members[value eq \"u1\"].display","value":"M"}]`, scimerr.ScimTypeMutability},
 		{"an unknown part", userType, `[{"op":"add","path":"name.hat","value":"x"}]`, scimerr.ScimTypeInvalidPath},
 		{"an unknown part behind a filter", userType, `[{"op":"add","path":"emails[type eq \"work\"].hat","value":"x"}]`, scimerr.ScimTypeInvalidPath},
@@ -227,6 +234,9 @@ func TestPatchRefuses(t *testing.T) {
 		{"two primary values at once", userType, `[{"op":"add","path":"emails","value":[{"value":"a"},{"value":"b"}]},{"op":"replace","path":"emails.primary","value":true}]`, scimerr.ScimTypeInvalidValue},
 		{"a member without an id", groupType, `[{"op":"add","path":"members","value":[{}]}]`, scimerr.ScimTypeInvalidValue},
 		{"into the unknown", userType, `[{"op":"add","path":"$ACME:a.b","value":"x"}]`, scimerr.ScimTypeInvalidPath},
+		{"into the unknown by a filter", userType, `[{"op":"replace","path":"$ACME:a[type eq \"b\"].c","value":"x"}]`, scimerr.ScimTypeInvalidPath},
+		{"out of the unknown by a filter", userType, `[{"op":"remove","path":"$CORE:role[value eq \"b\"]"}]`, scimerr.ScimTypeInvalidPath},
+		{"one manager is another", userType, `[{"op":"add","path":"manager","value":"m1"},{"op":"replace","path":"manager[value eq \"m2\"].value","value":"m3"}]`, scimerr.ScimTypeNoTarget},
 		{"a filter makes nothing that is too long", userType, `[{"op":"add","path":"emails[value eq \"` + strings.Repeat("a", maxIndexedText+1) + `\"].type","value":"work"}]`, scimerr.ScimTypeInvalidValue},
 	} {
 		before := mustDecode(t, bareUser)

@@ -322,7 +322,11 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		e = scimerr.ScimError{Status: http.StatusTooManyRequests, Detail: "This connection sends more at a time than it may: slow down."}
 		w.Header().Set("Retry-After", fmt.Sprint(int(busy.wait/time.Second)+1))
 	case errors.As(err, &large):
-		e = scimerr.ScimError{Status: http.StatusRequestEntityTooLarge, Detail: fmt.Sprintf("The body is larger than %d bytes: send fewer members at a time, or raise the setting max-body.", large.Limit)}
+		advice := "send fewer members at a time, or raise the setting max-body"
+		if large.Limit < s.opts.MaxBody {
+			advice = "send fewer attributes"
+		}
+		e = scimerr.ScimError{Status: http.StatusRequestEntityTooLarge, Detail: fmt.Sprintf("The body is larger than %d bytes: %s.", large.Limit, advice)}
 	case errors.Is(err, store.ErrTooLong):
 		e = scimerr.ScimError{Status: http.StatusBadRequest, ScimType: scimerr.ScimTypeInvalidValue, Detail: "A name is too long: " + err.Error() + "."}
 	case errors.Is(err, store.ErrUnavailable):

@@ -29,18 +29,19 @@ var table = map[string][]string{
 	"cmd/gatehouse": {"access", "api", "migrations", "oidc", "scim", "store", "ui", "internal/web",
 		"internal/fixture", "internal/replay"}, // the demo's company and its player
 
-	"internal/bench":   {"access", "store", "internal/fixture", "internal/pgtest", "internal/replay"},
-	"internal/deps":    {},
-	"internal/e2e":     {"internal/fixture", "internal/idptest", "internal/pgtest", "internal/replay"},
-	"internal/fixture": {"access", "store"},
-	"internal/idptest": {},
-	"internal/pgtest":  {},
-	"internal/replay":  {},
+	"internal/bench":      {"access", "store", "internal/fixture", "internal/pgtest", "internal/replay"},
+	"internal/deps":       {},
+	"internal/e2e":        {"internal/fixture", "internal/idptest", "internal/patchmodel", "internal/pgtest", "internal/replay"},
+	"internal/fixture":    {"access", "store"},
+	"internal/idptest":    {},
+	"internal/patchmodel": {},
+	"internal/pgtest":     {},
+	"internal/replay":     {},
 }
 
 // support is what any test may import beside what its package may. An edge's
 // tests don't import another edge either.
-var support = []string{"internal/fixture", "internal/idptest", "internal/pgtest", "internal/replay", "store/storetest"}
+var support = []string{"internal/fixture", "internal/idptest", "internal/patchmodel", "internal/pgtest", "internal/replay", "store/storetest"}
 
 // standardOnly are packages that import nothing but the standard library, so
 // that they can be read and trusted alone.

@@ -9,6 +9,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/url"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -75,13 +76,17 @@ type badFamily struct {
 
 func TestBadInputIsRefusedAndChangesNothing(t *testing.T) {
 	onBothBadPlaces(t, func(t *testing.T, p *badPlace) {
-		count := 0
+		count, good := 0, 0
 		for _, family := range badFamilies() {
 			count += len(family.rows)
 			before := p.snapshot()
 			for _, row := range family.rows {
 				got := p.send(row)
-				for _, fault := range p.badFaults(row, got) {
+				found := p.badFaults(row, got)
+				if len(found) == 0 {
+					good++
+				}
+				for _, fault := range found {
 					t.Errorf("%s: %s: %s %s\n%s\nanswered %d %s", family.name, row.why, row.method, abbreviate([]byte(row.path)), fault, got.status, abbreviate(got.raw))
 				}
 			}
@@ -93,6 +98,7 @@ func TestBadInputIsRefusedAndChangesNothing(t *testing.T) {
 		var verified struct{ Findings []any }
 		p.command(t, &verified, "verify")
 		same(t, "findings", len(verified.Findings), 0)
+		t.Logf("scim_bad_inputs %d of %d", good, count)
 
 		// The rows were refused for their faults alone: without, all goes well.
 		targets := badTargets()
@@ -113,7 +119,14 @@ func TestSameVerdictOnBothDatabases(t *testing.T) {
 		if len(verdicts) != 2 {
 			t.Errorf("%d databases, want 2", len(verdicts))
 		}
+		differences := 0
+		for i, verdict := range verdicts["sqlite"] {
+			if i >= len(verdicts["postgres"]) || verdicts["postgres"][i] != verdict {
+				differences++
+			}
+		}
 		same(t, "answers of PostgreSQL, compared to those of SQLite", verdicts["postgres"], verdicts["sqlite"])
+		t.Logf("db_parity_diffs = %d of %d", differences, len(verdicts["sqlite"]))
 	})
 	onBothBadPlaces(t, func(t *testing.T, p *badPlace) {
 		var all []string
@@ -133,11 +146,13 @@ func TestSameVerdictOnBothDatabases(t *testing.T) {
 // A badPlace is a server with a little in it, and all that rows speak of:
 //
 //	{user} {group}                ids; Ann@corp.example and Ops, who has Ann in it
-//	{otherUser} {otherGroup}      those of the second connection
-//	{connection} {otherConnection} {token} {otherToken}
+//	{otherUser} {otherGroup}      those of the second connection: Bob and Globex Ops
+//	{strangeUser} {strangeGroup}  those of another tenant: Mia and Initech Ops
+//	{connection} {otherConnection} {strangeConnection}
+//	{token} {otherToken} {strangeToken}
 //	{revoked} {expired}           tokens that have ended
 //	{clientID} {secret}           the first connection's OAuth client
-//	{cursor} {otherCursor}        of lists of users, by two connections
+//	{cursor} {otherCursor} {strangeCursor}  of lists of users
 //
 // A name in capitals, {USER}, is the same in capitals.
 type badPlace struct {
@@ -165,6 +180,16 @@ func newBadPlace(t *testing.T, s *tenancy) *badPlace {
 	s.command(t, nil, "token", "revoke", "--connection=entra", id)
 	expired, _ := token("entra", "--expires=1ms")
 	otherToken, _ := token("okta")
+	s.command(t, nil, "tenant", "add", "initech")
+	var strange struct {
+		SCIMURL string `json:"scim_url"`
+		Token   string
+	}
+	s.command(t, &strange, "connection", "add", "--tenant=initech", "--name=entra", "--idp=entra")
+	strangeURL, err := url.Parse(strange.SCIMURL)
+	if err != nil {
+		t.Fatal(err)
+	}
 
 	c := s.in(t)
 	other := s.with(t, otherToken)
@@ -172,6 +197,7 @@ func newBadPlace(t *testing.T, s *tenancy) *badPlace {
 	values := map[string]string{
 		"token": s.token, "otherToken": otherToken, "revoked": revoked, "expired": expired,
 		"connection": strings.Split(s.path, "/")[2], "otherConnection": strings.Split(s.other, "/")[2],
+		"strangeConnection": strings.Split(strangeURL.Path, "/")[2], "strangeToken": strange.Token,
 		"clientID": s.id, "secret": s.secret,
 	}
 	values["user"] = c.user("Ann@corp.example", object{"externalId": "ann", "emails": refs("ann@corp.example")})
@@ -181,6 +207,12 @@ func newBadPlace(t *testing.T, s *tenancy) *badPlace {
 	values["otherUser"] = other.user("Bob@corp.example", nil)
 	other.user("Cleo@corp.example", nil)
 	values["otherGroup"] = other.group("Globex Ops", values["otherUser"])
+	stranger := s.with(t, strange.Token)
+	stranger.path = strangeURL.Path
+	values["strangeUser"] = stranger.user("Mia@corp.example", object{"externalId": "mia", "emails": refs("mia@corp.example")})
+	stranger.user("Noa@corp.example", nil)
+	values["strangeGroup"] = stranger.group("Initech Ops", values["strangeUser"])
+	values["strangeCursor"] = stranger.want(200, "GET", "/Users?cursor&count=1", nil).text("nextCursor")
 	values["cursor"] = c.want(200, "GET", "/Users?cursor&count=1", nil).text("nextCursor")
 	values["otherCursor"] = other.want(200, "GET", "/Users?cursor&count=1", nil).text("nextCursor")
 	var pairs []string
@@ -309,12 +341,67 @@ func (p *badPlace) snapshot() map[string]string {
 			found[connection+collection] = string(c.want(200, "GET", collection+"?count=1000", nil).raw)
 		}
 	}
-	for _, table := range []string{"changes", "users_past", "groups_past", "members_past", "access_tokens"} {
-		var n int
-		if err := p.db.QueryRow("SELECT COUNT(*) FROM " + table).Scan(&n); err != nil {
+	for table, rows := range p.tables() {
+		found[table] = strings.Join(rows, "\n")
+	}
+	return found
+}
+
+// tables are all rows of all tables, but for when tokens and connections were last
+// used.
+func (p *badPlace) tables() map[string][]string {
+	p.t.Helper()
+	list := "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+	if !strings.HasPrefix(p.database, "sqlite:") {
+		list = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
+	}
+	found := map[string][]string{}
+	for _, name := range p.rows(list) {
+		found[name] = p.rows(`SELECT * FROM "` + name + `"`)
+		slices.Sort(found[name])
+	}
+	if len(found) < 10 || len(found["users"]) == 0 {
+		p.t.Fatalf("the tables are %v", slices.Collect(maps.Keys(found)))
+	}
+	return found
+}
+
+// rows are the rows of a query as text, columns parted by bars.
+func (p *badPlace) rows(query string) []string {
+	p.t.Helper()
+	rows, err := p.db.Query(query)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer rows.Close()
+	columns, err := rows.Columns()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	values, targets := make([]any, len(columns)), make([]any, len(columns))
+	for i := range values {
+		targets[i] = &values[i]
+	}
+	var found []string
+	for rows.Next() {
+		if err := rows.Scan(targets...); err != nil {
 			p.t.Fatal(err)
 		}
-		found[table] = fmt.Sprint(n)
+		var row []string
+		for i, name := range columns {
+			switch value := values[i].(type) {
+			case []byte:
+				row = append(row, string(value))
+			default:
+				if name != "last_used_at" && name != "last_request_at" {
+					row = append(row, fmt.Sprint(value))
+				}
+			}
+		}
+		found = append(found, strings.Join(row, "|"))
+	}
+	if err := rows.Err(); err != nil {
+		p.t.Fatal(err)
 	}
 	return found
 }
@@ -346,13 +433,15 @@ func badGroup(more object) object {
 
 func authorization(values ...string) http.Header { return http.Header{"Authorization": values} }
 
-// Whoever can't show a token learns nothing, whatever the address is.
-func badCredentials() []badInput {
+// A badCredential is a way of not being authenticated.
+type badCredential struct {
+	why    string
+	header http.Header
+}
+
+func waysNotToBeAuthenticated() []badCredential {
 	looks := strings.Repeat("A", 43) // as long as the secret of a token is
-	credentials := []struct {
-		why    string
-		header http.Header
-	}{
+	return []badCredential{
 		{"no header", authorization()},
 		{"an empty header", authorization("")},
 		{"a scheme alone", authorization("Bearer")},
@@ -369,6 +458,7 @@ func badCredentials() []badInput {
 		{"two headers, one good", authorization("Basic YW5uOnNlY3JldA==", "Bearer {token}")},
 		{"in quotes", authorization(`Bearer "{token}"`)},
 		{"another connection's", authorization("Bearer {otherToken}")},
+		{"another tenant's", authorization("Bearer {strangeToken}")},
 		{"revoked", authorization("Bearer {revoked}")},
 		{"expired", authorization("Bearer {expired}")},
 		{"in capitals", authorization("Bearer {TOKEN}")},
@@ -390,6 +480,10 @@ func badCredentials() []badInput {
 		{"the header of a proxy", http.Header{"Authorization": nil, "Proxy-Authorization": {"Bearer {token}"}}},
 		{"a cookie", http.Header{"Authorization": nil, "Cookie": {"token={token}; access_token={token}"}}},
 	}
+}
+
+// Whoever can't show a token learns nothing, whatever the address is.
+func badCredentials() []badInput {
 	paths := []string{
 		"/Users", "/Users/", "/Users/{user}", "/Users?filter=userName+eq+%22ann%22", "/Groups/{group}", "/Roles",
 		"/ServiceProviderConfig", "/Schemas", "/ResourceTypes/User", "/Bulk", "/Me", "/.search",
@@ -397,7 +491,7 @@ func badCredentials() []badInput {
 		"//Users", "/./Users", "/Groups/../Users", "/../v2/Users", "/%2e%2e/v2/Users", "/..%2fUsers", "/Users/%2e%2e/Users", `/..\Users`,
 	}
 	var rows []badInput
-	for _, c := range credentials {
+	for _, c := range waysNotToBeAuthenticated() {
 		for _, path := range paths {
 			rows = append(rows, badInput{why: c.why, method: "GET", path: path, header: c.header, status: 401})
 		}

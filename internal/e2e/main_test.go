@@ -68,8 +68,9 @@ func onBoth(t *testing.T, test func(t *testing.T, c *client)) {
 	}
 }
 
-// serve makes a connection, starts the program and returns a client for it.
-func serve(t *testing.T, database string) *client {
+// serve makes a connection, starts the program and returns a client for it. Flags
+// are those of the command serve.
+func serve(t *testing.T, database string, flags ...string) *client {
 	t.Helper()
 	var connection struct {
 		SCIMURL string `json:"scim_url"`
@@ -84,7 +85,7 @@ func serve(t *testing.T, database string) *client {
 	if err != nil || !strings.HasPrefix(endpoint.Path, "/scim/") || connection.Token == "" {
 		t.Fatalf("connection add printed %s, want scim_url …/scim/… and token (%v)", output, err)
 	}
-	return newClient(t, "http://"+listen(t, database), endpoint.Path, connection.Token)
+	return newClient(t, "http://"+listen(t, database, flags...), endpoint.Path, connection.Token)
 }
 
 // command runs the program to its end and returns what it printed.
@@ -102,9 +103,9 @@ func command(t *testing.T, args ...string) []byte {
 // listen starts the server on a port of the kernel's choice, returns its
 // address, and stops it when the test ends. A log line of level ERROR fails the
 // test: what the suites ask is what identity providers ask every day.
-func listen(t *testing.T, database string) string {
+func listen(t *testing.T, database string, flags ...string) string {
 	t.Helper()
-	cmd := exec.Command(binary, "--database-url="+database, "serve", "--listen=127.0.0.1:0")
+	cmd := exec.Command(binary, append([]string{"--database-url=" + database, "serve", "--listen=127.0.0.1:0"}, flags...)...)
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

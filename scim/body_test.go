@@ -1,0 +1,161 @@
+package scim
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"gatehouse/internal/web"
+	"gatehouse/store"
+)
+
+// endpointOf is a server's handler on SQLite, with what requests to it need.
+type endpointOf struct {
+	t       testing.TB
+	handler http.Handler
+	base    string
+	token   string
+}
+
+// newEndpoint makes a server whose clock is now; nil is the machine's.
+func newEndpoint(t testing.TB, now func() time.Time) *endpointOf {
+	t.Helper()
+	address := "sqlite://" + filepath.Join(t.TempDir(), "gatehouse.db")
+	if _, err := store.Migrate(t.Context(), address); err != nil {
+		t.Fatal(err)
+	}
+	s, err := store.Open(t.Context(), address, store.Options{Now: now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	tenant, err := s.EnsureTenant(t.Context(), store.Actor{Kind: store.ActorSystem}, "acme")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &endpointOf{t: t}
+	err = s.Write(t.Context(), store.Actor{Tenant: tenant.ID, Kind: store.ActorCLI, ID: "ann"}, func(tx *store.Tx) error {
+		conn, err := tx.CreateConnection(t.Context(), "entra", store.IdPEntra)
+		if err != nil {
+			return err
+		}
+		e.base = "/scim/" + string(conn.ID) + "/v2"
+		_, e.token, err = tx.CreateToken(t.Context(), conn, time.Time{})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	edge, err := New(t.Context(), s, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e.handler, err = web.Mux(edge.Routes()); err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// send answers a request; doc is nil without a body.
+func (e *endpointOf) send(method, path string, body []byte) (status int, doc document) {
+	r := httptest.NewRequest(method, e.base+path, bytes.NewReader(body))
+	r.Header.Set("Authorization", "Bearer "+e.token)
+	w := httptest.NewRecorder()
+	e.handler.ServeHTTP(w, r)
+	if w.Body.Len() > 0 {
+		if err := json.Unmarshal(w.Body.Bytes(), &doc); err != nil {
+			e.t.Fatalf("%s %s %q: answered %d %q, which is no JSON object", method, path, body, w.Code, w.Body)
+		}
+	}
+	return w.Code, doc
+}
+
+// want is send for what has to be answered with the status.
+func (e *endpointOf) want(status int, method, path, body string) document {
+	e.t.Helper()
+	got, doc := e.send(method, path, []byte(body))
+	if got != status {
+		e.t.Fatalf("%s %s %s: answered %d %v, want %d", method, path, body, got, doc, status)
+	}
+	return doc
+}
+
+// FuzzBody sends whole bodies: they are taken, and what they made can be read, or
+// they are refused with a SCIM error, and nothing has changed.
+func FuzzBody(f *testing.F) {
+	for i, body := range []string{
+		expand(annUser), `{"userName":"u","active":"False","emails":[{"value":"a","primary":true}],"name.givenName":"G","password":"p"}`,
+		expand(`{"schemas":["$CORE"],"userName":"u","$ACME":{"a":[1,{"b":null}]},"$ENT":{"manager":["m"]}}`), `{"displayName":"g","members":[{"value":"u"},"v"]}`, opsGroup,
+		`{"Operations":[{"op":"Add","path":"emails[type eq \"work\"].value","value":"x"},{"op":"remove","path":"title"}]}`,
+		`{"Operations":[{"op":"replace","value":{"displayName":"new","members":[]}}]}`, `{"Operations":[{"op":"Remove","path":"members","value":[{"value":"u"}]}]}`,
+		`{"Operations":[{"op":"replace","path":"active","value":null}]}`, `[]`, `{"userName":`, "\xff", `{"userName":"a","USERNAME":"b"}`,
+	} {
+		for target := range byte(6) {
+			f.Add(target, []byte(body))
+		}
+		if i == 0 {
+			f.Add(byte(255), []byte(body))
+		}
+	}
+	e := newEndpoint(f, nil)
+	here := map[string]string{} // a resource of each collection that no input has changed
+	f.Fuzz(func(t *testing.T, target byte, body []byte) {
+		e.t = t
+		collection := []string{"/Users", "/Groups"}[target%2]
+		method := []string{"POST", "PUT", "PATCH"}[target/2%3]
+		address := here[collection]
+		if address == "" {
+			address = collection + "/" + text(e.want(201, "POST", collection, `{"userName":"here","displayName":"here"}`), "id")
+			here[collection] = address
+		}
+		before := e.want(200, "GET", address, "")
+		path := address
+		if method == "POST" {
+			path = collection
+		}
+		status, answer := e.send(method, path, body)
+		after := e.want(200, "GET", address, "")
+		switch {
+		case status == 201:
+			other := collection + "/" + text(answer, "id")
+			e.want(200, "GET", other, "")
+			e.want(204, "DELETE", other, "")
+		case status == 200 || status == 204:
+			e.want(204, "DELETE", address, "")
+			delete(here, collection)
+		case status < 400 || status >= 500 || text(answer, "detail") == "":
+			t.Errorf("%s of %q: answered %d %v", method, body, status, answer)
+		case !equal(jsonValue(before), jsonValue(after)):
+			t.Errorf("%s of %q: was refused with %v, and %v became %v", method, body, answer, before, after)
+		}
+	})
+}
+
+// jsonValue is a value of encoding/json, with its numbers as equal compares them.
+func jsonValue(v any) any {
+	value, err := decode(jsonOf(v))
+	if err != nil {
+		panic(err) // it was JSON before
+	}
+	return value
+}
+
+func TestCursorsEnd(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)
+	e := newEndpoint(t, func() time.Time { return now })
+	for _, name := range []string{"ann", "bob"} {
+		e.want(201, "POST", "/Users", `{"userName":"`+name+`"}`)
+	}
+	next := "/Users?count=1&cursor=" + text(e.want(200, "GET", "/Users?count=1&cursor", ""), "nextCursor")
+	now = now.Add(cursorLife)
+	e.want(200, "GET", next, "")
+	now = now.Add(2 * time.Second)
+	if doc := e.want(400, "GET", next, ""); text(doc, "scimType") != string(scimTypeExpiredCursor) {
+		t.Errorf("after %v: got %v, want expiredCursor", cursorLife, doc)
+	}
+}
