@@ -110,7 +110,16 @@ func (r reader) pageQuery(c ConnectionRef, q Query, columns string, ix index) (q
 	if q.After != "" {
 		w.add(` AND `+key+behind, after)
 	}
-	w.add(` ORDER BY ` + key + order)
+	order = ` ORDER BY ` + key + order
+	if q.Offset > 0 {
+		// What is skipped is only counted, not read.
+		page := &clause{args: w.args}
+		page.add(`SELECT ` + t + `.id FROM ` + ix.table + ` ` + t + ` WHERE ` + w.text.String() + order)
+		page.page(q)
+		page.args = append(page.args, c.Tenant)
+		return columns + ` FROM (` + page.text.String() + `) k JOIN ` + ix.table + ` ` + t + ` ON ` + t + `.tenant_id = ? AND ` + t + `.id = k.id` + order, page.args
+	}
+	w.add(order)
 	w.page(q)
 	return columns + ` FROM ` + ix.table + ` ` + t + ` WHERE ` + w.text.String(), w.args
 }
