@@ -119,7 +119,7 @@ func (s *Server) bulk(w http.ResponseWriter, r *http.Request, c caller) error {
 	for _, op := range ops {
 		b.do(op)
 	}
-	web.Annotate(r.Context(), slog.Int("operations", len(ops)), slog.Int("failed", b.errors))
+	web.Annotate(r.Context(), slog.Int("operations", len(ops)), slog.Int(noteFailedKey, b.errors))
 	return b.answer(w)
 }
 

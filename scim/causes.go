@@ -25,6 +25,7 @@ const (
 	causeNotRecorded    = "not-recorded"
 	causeUnknownMembers = "unknown-members"
 	causeIgnored        = "ignored-attribute"
+	causeBulkFailed     = "bulk-partly"
 	causeNoToken        = "no-token"
 	causeWrongToken     = "wrong-token"
 	causeDeadToken      = "dead-token"
@@ -170,6 +171,9 @@ var causes = []Cause{
 		"Everything else was done. The record names the attribute.",
 		"Attribute mapping: delete the attribute's mapping, or mind its spelling. Attributes of your own need a URN of their own in front.",
 		"Provisioning > To App > Attribute Mappings: remove the attribute, or mind its external name and namespace in the profile editor."},
+	{causeBulkFailed, "Operations of a bulk request failed",
+		"The others were done. The answer says of each operation what it was answered, and why.",
+		"Nothing to set: Entra sends no bulk requests.", "Nothing to set: Okta sends no bulk requests."},
 	{"filter-attribute", "The search names an unknown attribute",
 		"The provider looks people or groups up by an attribute that isn't kept here.",
 		"Attribute mapping: match by userName or externalId, groups by displayName.",

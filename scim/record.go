@@ -105,6 +105,7 @@ var recordedHeaders = [...]string{
 const (
 	noteIgnoredKey = "ignored"
 	noteUnknownKey = "unknown_members"
+	noteFailedKey  = "failed" // operations of a bulk
 )
 
 // exchange is a request and its answer on the way into the database. It stands in
@@ -251,7 +252,7 @@ func (x *exchange) end(req *http.Request) {
 	}
 	x.took = x.recorder.store.Now().Sub(x.at)
 	x.method, x.path, x.query = req.Method, req.URL.Path, req.URL.RawQuery
-	x.requestID, x.notes = web.RequestID(req.Context()), web.Annotated(req.Context(), noteIgnoredKey, noteUnknownKey)
+	x.requestID, x.notes = web.RequestID(req.Context()), web.Annotated(req.Context(), noteIgnoredKey, noteUnknownKey, noteFailedKey)
 	if x.status == http.StatusCreated {
 		x.location = x.Header().Get("Location")
 	}
@@ -538,12 +539,17 @@ func (x *exchange) failure(q *store.Request, s *scrubber) {
 			}
 			notes[a.Key] = names
 			q.Cause = causeIgnored
-		case noteUnknownKey:
-			notes[a.Key] = a.Value.Int64()
+		case noteUnknownKey, noteFailedKey:
+			if n := a.Value.Int64(); n > 0 {
+				notes[a.Key] = n
+			}
 		}
 	}
 	if _, ok := notes[noteUnknownKey]; ok {
 		q.Cause = causeUnknownMembers
+	}
+	if _, ok := notes[noteFailedKey]; ok {
+		q.Cause = causeBulkFailed
 	}
 	q.Notes = string(jsonOf(notes))
 	if x.status < http.StatusBadRequest {

@@ -186,6 +186,7 @@ func TestCausesOfRealAnswers(t *testing.T) {
 		{"POST", "/Users/" + user, "{}", "wrong-method"},
 		{"GET", "/Schemas?filter=id+eq+%22x%22", "", "not-filterable"},
 		{"GET", "/Me", "", "not-offered"},
+		{"POST", "/Bulk", `{"Operations":[{"method":"POST","path":"/Users","bulkId":"b","data":{"userName":"ann"}}]}`, causeBulkFailed},
 		{"POST", "/Users", `{"userName":"` + strings.Repeat("x", 1<<20) + `"}`, "too-large"},
 	} {
 		got := p.do(test.method, test.path, test.body, p.token)

@@ -245,7 +245,7 @@ func TestTokenRequestsAreKeptWithoutProof(t *testing.T) {
 func TestEveryCauseIsExplained(t *testing.T) {
 	t.Parallel()
 	codes := []string{causeNoToken, causeWrongToken, causeDeadToken, causeOtherToken, causeWrongClient, causeTokenRequest,
-		causeUnknownMembers, causeIgnored, causeNotRecorded, "refused", "our-mistake"}
+		causeUnknownMembers, causeIgnored, causeBulkFailed, causeNotRecorded, "refused", "our-mistake"}
 	for _, r := range rules {
 		codes = append(codes, r.code)
 	}
