@@ -40,6 +40,10 @@ const (
 	// the table. maxRefusers bounds the connections that are told apart.
 	keptRefusals = 5
 	maxRefusers  = 1000
+	// recordRate is how many requests a second that went well are kept of each
+	// connection, after twice as many at once: four times what Entra sends. Those
+	// beyond are counted. Failures are always kept.
+	recordRate = 100
 	// sweepEvery is how often old recordings are deleted, sweepRows at a time.
 	sweepEvery = 30 * time.Second
 	sweepRows  = 200
@@ -53,6 +57,7 @@ type recorder struct {
 	mask  bool
 
 	kept, lost atomic.Uint64
+	budget     limiters
 
 	mu      sync.Mutex
 	queue   []*exchange
@@ -284,6 +289,10 @@ func (x *exchange) cost() int {
 
 // add puts an exchange into the queue, unless that is full.
 func (r *recorder) add(x *exchange) {
+	within := true
+	if x.conn.ID != "" && x.status < 400 {
+		_, within = r.budget.allow(x.conn.ID, recordRate)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if x.conn.ID == "" {
@@ -291,7 +300,7 @@ func (r *recorder) add(x *exchange) {
 			return
 		}
 	}
-	if r.queued+x.cost() > maxQueued {
+	if !within || r.queued+x.cost() > maxQueued {
 		r.lost.Add(1)
 		if x.conn.ID != "" {
 			r.losses[x.conn]++

@@ -341,14 +341,14 @@ func TestStopWritesWhatWaits(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() { p.edge.Run(ctx); close(done) }()
-	for range 300 {
+	for range 150 {
 		p.do("GET", "/Users?count=0", "", p.token)
 	}
 	stop()
 	<-done
 	list, err := p.store.Requests(t.Context(), p.conn.Ref(), store.RequestQuery{Limit: 1000})
-	if err != nil || len(list) != 300 {
-		t.Errorf("got %d, %v, want all 300", len(list), err)
+	if err != nil || len(list) != 150 {
+		t.Errorf("got %d, %v, want all 150", len(list), err)
 	}
 }
 
@@ -430,3 +430,40 @@ type discard struct{}
 func (discard) Header() http.Header         { return nil }
 func (discard) Write(b []byte) (int, error) { return len(b), nil }
 func (discard) WriteHeader(int)             {}
+
+// TestBusyConnectionsKeepTheirFailures holds that more requests than the budget
+// are counted, and that none that failed is among those.
+func TestBusyConnectionsKeepTheirFailures(t *testing.T) {
+	t.Parallel()
+	p := newStudio(t, Options{RecordFor: time.Hour})
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { p.edge.Run(ctx); close(done) }()
+	const good, bad = 20 * recordRate, 5
+	for range good {
+		p.do("GET", "/Users?count=0", "", p.token)
+	}
+	for range bad {
+		p.do("GET", "/Users?filter=nonsense", "", p.token)
+	}
+	stop()
+	<-done
+	list, err := p.store.Requests(t.Context(), p.conn.Ref(), store.RequestQuery{Limit: 2 * good})
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept, failed, counted := 0, 0, 0
+	for _, r := range list {
+		switch {
+		case r.Cause == causeNotRecorded:
+			counted += r.Count
+		case r.Status >= 400:
+			failed++
+		default:
+			kept++
+		}
+	}
+	if failed != bad || kept < 2*recordRate || kept == good || kept+counted != good {
+		t.Errorf("got %d of %d failures, %d kept and %d counted of %d", failed, bad, kept, counted, good)
+	}
+}
