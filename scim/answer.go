@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -116,7 +115,7 @@ const timeFormat = "2006-01-02T15:04:05.000Z07:00"
 // so that members can follow.
 func (r resource) open(base string, p *projection) ([]byte, error) {
 	if p == nil {
-		out := make([]byte, 0, len(r.doc)+len(r.extra)+300)
+		out := make([]byte, 0, len(r.doc)+len(r.extra)+512)
 		out = append(out, `{"id":"`...)
 		out = append(out, r.id...)
 		out = append(out, `",`...)
@@ -134,8 +133,8 @@ func (r resource) open(base string, p *projection) ([]byte, error) {
 		out = append(out, `","location":`...)
 		out = appendString(out, r.location(base))
 		out = append(out, `,"version":`...)
-		out = strconv.AppendQuote(out, r.version)
-		return append(out, '}'), nil
+		out = append(append(out, '"'), strings.ReplaceAll(r.version, `"`, `\"`)...)
+		return append(out, `"}`...), nil
 	}
 
 	doc, err := decodeStored(r.doc)

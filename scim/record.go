@@ -126,6 +126,7 @@ type exchange struct {
 	status   int
 	whole    bool // the answer, so far as the handler knows
 	form     bool // the body is a token request
+	beyond   bool // the connection's budget is used up
 
 	conn    store.ConnectionRef // once the caller has proved to belong to it
 	refuser refuser             // otherwise
@@ -191,6 +192,9 @@ func (x *exchange) Write(b []byte) (int, error) {
 		x.status = http.StatusOK
 	}
 	x.answered += int64(len(b))
+	if x.spare() {
+		return x.ResponseWriter.Write(b)
+	}
 	x.answer = append(x.answer, b[:min(len(b), maxRecorded-len(x.answer))]...)
 	return x.ResponseWriter.Write(b)
 }
@@ -210,8 +214,13 @@ func (x *exchange) by(c caller, err error) {
 	}
 	if err == nil {
 		x.conn = c.conn
+		_, within := x.recorder.budget.allow(c.conn.ID, recordRate)
+		x.beyond = !within
 	}
 }
+
+// spare reports whether the request is one of those that are only counted.
+func (x *exchange) spare() bool { return x.beyond && x.status < 400 }
 
 // claims says which OAuth client a request for a token pretends to come from.
 func (x *exchange) claims(client string) {
@@ -255,6 +264,10 @@ func (x *exchange) end(req *http.Request) {
 	if x.status == 0 {
 		x.status = http.StatusInternalServerError
 	}
+	if x.spare() {
+		x.recorder.add(x)
+		return
+	}
 	x.took = x.recorder.store.Now().Sub(x.at)
 	x.method, x.path, x.query = req.Method, req.URL.Path, req.URL.RawQuery
 	x.requestID, x.notes = web.RequestID(req.Context()), web.Annotated(req.Context(), noteIgnoredKey, noteUnknownKey, noteFailedKey)
@@ -289,10 +302,6 @@ func (x *exchange) cost() int {
 
 // add puts an exchange into the queue, unless that is full.
 func (r *recorder) add(x *exchange) {
-	within := true
-	if x.conn.ID != "" && x.status < 400 {
-		_, within = r.budget.allow(x.conn.ID, recordRate)
-	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if x.conn.ID == "" {
@@ -300,7 +309,7 @@ func (r *recorder) add(x *exchange) {
 			return
 		}
 	}
-	if !within || r.queued+x.cost() > maxQueued {
+	if x.spare() || r.queued+x.cost() > maxQueued {
 		r.lost.Add(1)
 		if x.conn.ID != "" {
 			r.losses[x.conn]++
