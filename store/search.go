@@ -220,8 +220,10 @@ func (r reader) where(c ConnectionRef, q Query, ix index) *clause {
 	w := &clause{dialect: r.pool.dialect, conn: c, index: ix}
 	w.add(ix.alias+`.tenant_id = ? AND `+ix.alias+`.connection_id = ?`, c.Tenant, c.ID)
 	if q.Filter != nil {
-		w.add(` AND `)
+		// Without parentheses an "or" would reach past the connection and the tenant.
+		w.add(` AND (`)
 		w.filter(q.Filter, ix.alias+`.search`)
+		w.add(`)`)
 	}
 	return w
 }

@@ -80,7 +80,12 @@ var spellings = []struct {
 	{"dots escaped", func(path string) string { return "/%2e%2e/v2" + path }},
 	{"a slash escaped", func(path string) string { return "/..%2fv2" + path }},
 	{"a backslash", func(path string) string { return `/..\v2` + path }},
-	{"letters escaped", func(path string) string { return "/%" + fmt.Sprintf("%02x", path[1]) + path[2:] }},
+	{"letters escaped", func(path string) string {
+		if len(path) < 2 {
+			return "/%55sers"
+		}
+		return "/%" + fmt.Sprintf("%02x", path[1]) + path[2:]
+	}},
 	{"in capitals", strings.ToUpper},
 	{"in small letters", strings.ToLower},
 	{"as a file", func(path string) string { return path + ".json" }},

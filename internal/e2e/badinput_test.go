@@ -347,8 +347,8 @@ func (p *badPlace) snapshot() map[string]string {
 	return found
 }
 
-// tables are all rows of all tables, but for when tokens and connections were last
-// used.
+// tables are all rows of all tables, but for the recording of requests, and for
+// when tokens and connections were last used.
 func (p *badPlace) tables() map[string][]string {
 	p.t.Helper()
 	list := "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
@@ -357,6 +357,9 @@ func (p *badPlace) tables() map[string][]string {
 	}
 	found := map[string][]string{}
 	for _, name := range p.rows(list) {
+		if name == "requests" {
+			continue
+		}
 		found[name] = p.rows(`SELECT * FROM "` + name + `"`)
 		slices.Sort(found[name])
 	}

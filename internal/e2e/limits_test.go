@@ -170,6 +170,12 @@ func gets(paths ...string) []badInput {
 	return list
 }
 
+// bulkOfNobody is a request of n operations, each about nobody.
+func bulkOfNobody(n int) string {
+	return `{"schemas":["urn:ietf:params:scim:api:messages:2.0:BulkRequest"],"Operations":[` +
+		times(n, ",", func(int) string { return `{"method":"DELETE","path":"/Users/nobody"}` }) + `]}`
+}
+
 // named is a user's or a group's attribute with the value, set in every way.
 func named(attribute string, value any) []badInput {
 	return append(posts("/Users", badUser(object{attribute: value})), patches(patch(op("replace", attribute, value)))...)
@@ -185,6 +191,12 @@ var requestLimits = map[string]limitCheck{
 	"body about a user": {with: func(n int) []badInput {
 		return append(posts("/Users", padded(`{"userName":"`+badName+`"}`, n)), patches(padded(`{"Operations":[]}`, n))...)
 	}},
+	"body of a search": {with: func(n int) []badInput {
+		body := padded(`{"schemas":["urn:ietf:params:scim:api:messages:2.0:SearchRequest"],"count":0}`, n)
+		return append(posts("/.search", body), posts("/Users/.search", body)...)
+	}},
+	"body of a bulk request":       {with: func(n int) []badInput { return posts("/Bulk", padded(bulkOfNobody(1), n)) }},
+	"operations of a bulk request": {with: func(n int) []badInput { return posts("/Bulk", bulkOfNobody(n)) }},
 	"body of a token request": {with: func(n int) []badInput {
 		form := "grant_type=client_credentials&x="
 		return []badInput{{method: "POST", address: tokenEndpoint, body: form + letters(n-len(form)),

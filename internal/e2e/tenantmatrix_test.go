@@ -60,14 +60,44 @@ func crossings() []crossing {
 		for _, slash := range []string{"", "/{$}"} {
 			route := "GET " + scimPrefix + collection + slash
 			path := collection + strings.TrimSuffix(slash, "{$}")
-			for _, filter := range []string{"id eq", "externalId eq", "externalId ne", "displayName eq", "displayName co", "meta.resourceType pr and id eq"} {
+			for _, filter := range []string{`id eq "x" or id eq`, `displayName eq "x" or externalId eq`, "id eq", "externalId eq", "externalId ne", "displayName eq", "displayName co", "meta.resourceType pr and id eq"} {
 				add(route, badInput{path: path + "?filter=" + query(filter+` "`) + "{it}%22"}, slices.Concat(anyIDs, []string{"mia", "Initech%20Ops", "Globex%20Ops"}), noID)
 			}
 			add(route, badInput{path: path + "?cursor={it}"}, []string{"{otherCursor}", "{strangeCursor}"}, noCursor)
 			add(route, badInput{path: path + "?cursor={it}&filter=id+pr&count=1"}, []string{"{otherCursor}", "{strangeCursor}"}, noCursor)
 			add(" "+scimPrefix+collection+slash, badInput{path: path + "?id={it}"}, anyIDs, noID)
 		}
-		add("POST "+scimPrefix+collection+"/.search", badInput{path: collection + "/.search", body: object{"filter": `id eq "{it}"`}}, anyIDs, noID)
+	}
+	for _, collection := range []string{"", "/Users", "/Groups"} {
+		for _, slash := range []string{"", "/{$}"} {
+			path := collection + "/.search" + strings.TrimSuffix(slash, "{$}")
+			for _, filter := range []string{`id eq "{it}"`, `externalId eq "{it}"`, `displayName eq "{it}"`, `id eq "{it}" or id eq "{it}"`} {
+				add("POST "+scimPrefix+collection+"/.search"+slash, badInput{path: path, body: search("filter", filter)}, anyIDs, noID)
+			}
+			add("POST "+scimPrefix+collection+"/.search"+slash, badInput{path: path, body: search("cursor", "{it}")}, []string{"{otherCursor}", "{strangeCursor}"}, noCursor)
+			add(" "+scimPrefix+collection+"/.search"+slash, badInput{path: path + "?id={it}"}, anyIDs, noID)
+		}
+		if collection != "" {
+			for _, method := range []string{"GET", "PUT", "PATCH", "DELETE"} {
+				add(method+" "+scimPrefix+collection+"/.search", badInput{path: collection + "/.search?id={it}"}, anyIDs, noID)
+			}
+		}
+	}
+	for _, slash := range []string{"", "/{$}"} {
+		path := strings.TrimSuffix(slash, "{$}")
+		for _, filter := range []string{"id eq", "externalId eq", "displayName eq"} {
+			add("GET "+scimPrefix+slash, badInput{path: path + "?filter=" + query(filter+` "`) + "{it}%22"}, anyIDs, noID)
+		}
+		add(" "+scimPrefix+slash, badInput{path: path + "?id={it}"}, anyIDs, noID)
+		add(" "+scimPrefix+"/Me"+slash, badInput{path: "/Me" + path + "?id={it}"}, anyIDs, noID)
+		add(" "+scimPrefix+"/Bulk"+slash, badInput{path: "/Bulk" + path + "?id={it}"}, anyIDs, noID)
+		for _, operation := range []object{
+			{"method": "DELETE", "path": "/Users/{it}"}, {"method": "DELETE", "path": "/Groups/{it}"}, {"method": "PUT", "path": "/Users/{it}", "data": badUser(nil)}, {"method": "PUT", "path": "/Groups/{it}", "data": badGroup(nil)},
+			{"method": "PATCH", "path": "/Users/{it}", "data": patch(op("replace", "active", false))}, {"method": "PATCH", "path": "/Groups/{it}", "data": patch(remove("members"))},
+			{"method": "PATCH", "path": "/Groups/{group}", "data": patch(op("add", "members", refs("{it}")))}, {"method": "DELETE", "path": "/Users/{it}", "version": `W/"1"`},
+		} {
+			add("POST "+scimPrefix+"/Bulk"+slash, badInput{path: "/Bulk" + path, body: object{"schemas": []string{"urn:ietf:params:scim:api:messages:2.0:BulkRequest"}, "Operations": []object{operation}}}, anyIDs, noID)
+		}
 	}
 	for _, filter := range []string{"userName eq", "userName sw", "emails.value eq", "groups.value eq", "groups eq", "manager eq", enterpriseURN + ":manager.value eq"} {
 		add("GET "+scimPrefix+"/Users", badInput{path: "/Users?filter=" + query(filter+` "`) + "{it}%22"},
@@ -119,10 +149,6 @@ func crossings() []crossing {
 	}
 	afresh("PATCH "+one, "user", badInput{path: "/Users/{mine}", body: patch(op("replace", "userName", "{it}"))}, []string{"mia@corp.example", "Bob@corp.example"}, noName)
 
-	operations := []object{{"method": "DELETE", "path": "/Users/{it}"}, {"method": "PATCH", "path": "/Groups/{group}", "data": patch(op("add", "members", refs("{it}")))}}
-	add("POST "+scimPrefix+"/Bulk", badInput{path: "/Bulk", body: object{"schemas": []string{"urn:ietf:params:scim:api:messages:2.0:BulkRequest"}, "Operations": operations}}, anyIDs, noID)
-	add("POST "+scimPrefix+"/.search", badInput{path: "/.search", body: object{"filter": `id eq "{it}"`}}, anyIDs, noID)
-	add(" "+scimPrefix+"/Me", badInput{path: "/Me?id={it}"}, anyIDs, noID)
 	for _, collection := range []string{"/Schemas", "/ResourceTypes", "/Roles"} {
 		add("GET "+scimPrefix+collection+"/{id}", badInput{path: collection + "/{it}"}, anyIDs, noID)
 		add(" "+scimPrefix+collection+"/{id}", badInput{path: collection + "/{it}"}, anyIDs, noID)
@@ -138,6 +164,11 @@ func crossings() []crossing {
 		add(" /scim/", badInput{address: "/scim/{it}" + rest}, []string{"{otherConnection}", "{strangeConnection}"}, noID)
 	}
 	return list
+}
+
+// search is the body of a search with one parameter (RFC 7644 section 3.4.3).
+func search(name string, value any) object {
+	return object{"schemas": []string{"urn:ietf:params:scim:api:messages:2.0:SearchRequest"}, name: value}
 }
 
 // TestTenantsNeverMeet compares, for every route, the answers about what belongs to
@@ -200,7 +231,7 @@ func (p *badPlace) cross(c crossing, it string) answer {
 	put := strings.NewReplacer("{it}", p.fill.Replace(it), "{mine}", mine).Replace
 	row.path, row.address = put(row.path), put(row.address)
 	if row.method == "" {
-		row.method = "POST"
+		row.method = "OPTIONS"
 	}
 	if row.body != nil {
 		row.body = put(string(mustJSON(p.t, row.body)))

@@ -217,6 +217,7 @@ func search(t *testing.T, s *store.Store) {
 		{"the empty and", store.And{}, "aBez"},
 		{"the empty or", store.Or{}, ""},
 		{"and binds its parts", store.And{store.Or{compare("username", store.Equal, "ann"), compare("username", store.Equal, "bob")}, cmp(active, store.Equal, true)}, "a"},
+		{"or finds nobody elsewhere", store.Or{compare("username", store.Equal, "ann"), compare("username", store.Equal, "bob")}, "aB"},
 		{"or of and", store.Or{store.And{compare("username", store.Equal, "ann"), cmp(active, store.Equal, false)}, compare("username", store.Equal, "eve")}, "e"},
 		{"not of and", store.Not{Filter: store.And{compare("title", store.Equal, "a_b"), cmp(active, store.Equal, false)}}, "aez"},
 		{"not of an absent one", store.Not{Filter: compare("nickname", store.Equal, "x")}, "aBez"},
