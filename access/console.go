@@ -49,11 +49,10 @@ func Console(dimensions ...DimensionID) Product {
 		Roles: []Role{
 			{ID: RoleOwner, Name: "Owner", Personal: true, Permissions: map[PermissionID]Level{AllPermissions: LevelChange}},
 			{ID: RoleAccessAdministrator, Name: "Access administrator", Permissions: map[PermissionID]Level{
-				ConsolePeople: LevelChange, ConsoleAccess: LevelChange, ConsoleSites: LevelChange,
-				ConsoleProducts: LevelView, ConsoleConnections: LevelView, ConsoleAudit: LevelView,
+				AllPermissions: LevelView, ConsolePeople: LevelChange, ConsoleAccess: LevelChange, ConsoleSites: LevelChange,
 			}},
 			{ID: RoleSiteAdministrator, Name: "Site administrator", Permissions: map[PermissionID]Level{
-				ConsolePeople: LevelView, ConsoleAccess: LevelChange, ConsoleSites: LevelView,
+				ConsolePeople: LevelView, ConsoleAccess: LevelChange, ConsoleSites: LevelView, ConsoleOwn: LevelView,
 			}},
 			{ID: RoleAuditor, Name: "Auditor", Permissions: map[PermissionID]Level{AllPermissions: LevelView}},
 		},
