@@ -53,12 +53,20 @@ type view struct {
 	rules   []*rule
 }
 
-// class is a set of sites that the grants of some views can't tell apart. Its
-// signature has for each view one byte of open, shut or unscoped, and one for each
-// rule that says whether it covers the sites.
-type class struct {
-	sites     []SiteID
-	signature string
+// axis is a dimension divided into classes: sets of sites that the grants of the
+// views can't tell apart. The first class is the rest, with or without sites: what
+// no grant names, such as a site added tomorrow.
+type axis struct {
+	dimension DimensionID
+	// signatures has for each class, and there for each view, one byte of open, shut
+	// or unscoped, and one for each rule that says whether it covers the sites.
+	signatures []string
+	// sites are those that are open in some view, in the pre-order of the last view,
+	// then those that only the views before have; each with its class and the index
+	// of the nearest site above, -1 at the top.
+	sites []SiteID
+	class []int
+	above []int
 }
 
 const (
@@ -69,41 +77,47 @@ const (
 	bare     = '0'
 )
 
-// classes divides a dimension by the grants of the views. The class of the rest
-// comes first, with or without sites.
-func classes(dimension DimensionID, views []view) []class {
-	var buf []byte
-	buf, _ = sign(buf, dimension, views, "")
-	all := []class{{signature: string(buf)}}
-	found := map[string]int{all[0].signature: 0}
-	seen := make(map[SiteID]bool)
-	for _, v := range views {
-		within := v.policy.roots[dimension]
-		for at := within.first; at <= within.last; at++ {
-			site := v.policy.sites[at].ID
-			if seen[site] {
+func newAxis(dimension DimensionID, views []view) axis {
+	signature, _ := sign(nil, dimension, views, "")
+	x := axis{dimension: dimension, signatures: []string{string(signature)}}
+	known := map[string]int{x.signatures[0]: 0}
+	index := make(map[SiteID]int) // -1 if it is in no class
+	for i := range views {
+		p := views[len(views)-1-i].policy
+		for at := p.roots[dimension].first; at <= p.roots[dimension].last; at++ {
+			site := &p.sites[at]
+			if _, seen := index[site.ID]; seen {
 				continue
 			}
-			seen[site] = true
-			var anywhere bool
-			if buf, anywhere = sign(buf[:0], dimension, views, site); !anywhere {
+			var somewhere bool
+			signature, somewhere = sign(signature[:0], dimension, views, site.ID)
+			if !somewhere {
+				index[site.ID] = -1
 				continue
 			}
-			i, ok := found[string(buf)]
+			class, ok := known[string(signature)]
 			if !ok {
-				i = len(all)
-				found[string(buf)] = i
-				all = append(all, class{signature: string(buf)})
+				class = len(x.signatures)
+				known[string(signature)] = class
+				x.signatures = append(x.signatures, string(signature))
 			}
-			all[i].sites = append(all[i].sites, site)
+			index[site.ID] = len(x.sites)
+			x.sites, x.class = append(x.sites, site.ID), append(x.class, class)
+			x.above = append(x.above, -1)
+			for parent := site.Parent; parent != "" && i == 0; parent = p.sites[p.at[parent]].Parent {
+				if j := index[parent]; j >= 0 {
+					x.above[len(x.above)-1] = j
+					break
+				}
+			}
 		}
 	}
-	return all
+	return x
 }
 
 // sign appends the signature of a site, or of the rest if there is none, and
 // reports whether the site is open in any view.
-func sign(buf []byte, dimension DimensionID, views []view, site SiteID) (signature []byte, anywhere bool) {
+func sign(buf []byte, dimension DimensionID, views []view, site SiteID) (signature []byte, somewhere bool) {
 	for _, v := range views {
 		at, state := rest, byte(open)
 		if site != "" {
@@ -113,7 +127,7 @@ func sign(buf []byte, dimension DimensionID, views []view, site SiteID) (signatu
 			}
 			at = found
 		}
-		anywhere = anywhere || state == open
+		somewhere = somewhere || state == open
 		d, scoped := 0, false
 		if v.product != nil {
 			d, scoped = v.product.dimensionAt[dimension]
@@ -130,17 +144,38 @@ func sign(buf []byte, dimension DimensionID, views []view, site SiteID) (signatu
 			buf = append(buf, bare)
 		}
 	}
-	return buf, anywhere
+	return buf, somewhere
+}
+
+// part describes some of the classes.
+func (x *axis) part(chosen []int) Part {
+	in := make([]bool, len(x.signatures))
+	for _, class := range chosen {
+		in[class] = true
+	}
+	part := Part{All: in[0]}
+	for i, site := range x.sites {
+		above := part.All
+		if x.above[i] >= 0 {
+			above = in[x.class[x.above[i]]]
+		}
+		switch {
+		case in[x.class[i]] && !above:
+			part.Sites = append(part.Sites, site)
+		case !in[x.class[i]] && above:
+			part.Except = append(part.Except, site)
+		}
+	}
+	return part
 }
 
 // box is a set of places: some classes of each dimension.
 type box [][]int
 
-// grid is the places of a product, divided into as few boxes as its grants ask for.
+// grid is the places of a product, divided as its grants ask for.
 type grid struct {
-	dimensions []DimensionID
-	classes    [][]class
-	views      []view
+	axes  []axis
+	views []view
 }
 
 func newGrid(views []view) *grid {
@@ -150,9 +185,8 @@ func newGrid(views []view) *grid {
 			continue
 		}
 		for _, dimension := range v.product.Dimensions {
-			if !slices.Contains(g.dimensions, dimension) {
-				g.dimensions = append(g.dimensions, dimension)
-				g.classes = append(g.classes, classes(dimension, views))
+			if !slices.ContainsFunc(g.axes, func(x axis) bool { return x.dimension == dimension }) {
+				g.axes = append(g.axes, newAxis(dimension, views))
 			}
 		}
 	}
@@ -168,12 +202,12 @@ type cell struct {
 
 func (g *grid) cells() []cell {
 	var all []cell
-	at := make([]int, len(g.dimensions))
+	at := make([]int, len(g.axes))
 	for {
 		all = append(all, cell{at: slices.Clone(at), reaching: g.reaching(at)})
 		d := len(at) - 1
 		for ; d >= 0; d-- {
-			if at[d]++; at[d] < len(g.classes[d]) {
+			if at[d]++; at[d] < len(g.axes[d].signatures) {
 				break
 			}
 			at[d] = 0
@@ -201,8 +235,8 @@ func (g *grid) reaching(at []int) [][]*rule {
 // reaches reads one view's part of the signatures, which starts at offset.
 func (g *grid) reaches(at []int, offset, rule int, r *rule) bool {
 	scoped := false
-	for d := range g.dimensions {
-		signature := g.classes[d][at[d]].signature[offset:]
+	for d, class := range at {
+		signature := g.axes[d].signatures[class][offset:]
 		if signature[0] == unscoped {
 			continue
 		}
@@ -246,62 +280,9 @@ func merge(boxes []box, dimensions int) []box {
 // area describes a box by the sites of the last view's policy; sites that only
 // an earlier one has stand for themselves.
 func (g *grid) area(b box) Area {
-	area := make(Area, len(g.dimensions))
-	for d, dimension := range g.dimensions {
-		area[dimension] = g.part(d, b[d])
+	area := make(Area, len(g.axes))
+	for d := range g.axes {
+		area[g.axes[d].dimension] = g.axes[d].part(b[d])
 	}
 	return area
-}
-
-func (g *grid) part(d int, chosen []int) Part {
-	within := make(map[SiteID]bool)
-	for i, c := range g.classes[d] {
-		for _, site := range c.sites {
-			within[site] = slices.Contains(chosen, i)
-		}
-	}
-	part := Part{All: slices.Contains(chosen, 0)}
-	f := &g.views[len(g.views)-1].policy.forest
-	for _, site := range g.inOrder(d) {
-		above := part.All
-		if at, ok := f.at[site]; ok {
-			for id := f.sites[at].Parent; id != ""; id = f.sites[f.at[id]].Parent {
-				if in, listed := within[id]; listed {
-					above = in
-					break
-				}
-			}
-		}
-		switch in := within[site]; {
-		case in && !above:
-			part.Sites = append(part.Sites, site)
-		case !in && above:
-			part.Except = append(part.Except, site)
-		}
-	}
-	return part
-}
-
-// inOrder is all sites of a dimension that are in a class, in the last view's
-// pre-order, then those that it doesn't have.
-func (g *grid) inOrder(d int) []SiteID {
-	var all []SiteID
-	for _, c := range g.classes[d] {
-		all = append(all, c.sites...)
-	}
-	f := &g.views[len(g.views)-1].policy.forest
-	slices.SortStableFunc(all, func(a, b SiteID) int {
-		i, known := f.at[a]
-		j, other := f.at[b]
-		switch {
-		case known && other:
-			return int(i) - int(j)
-		case known:
-			return -1
-		case other:
-			return 1
-		}
-		return strings.Compare(string(a), string(b))
-	})
-	return all
 }

@@ -185,7 +185,7 @@ func findings(views []view, wanted func(*finding) bool) []finding {
 			boxes[key] = append(boxes[key], b)
 		}
 		for _, f := range found {
-			for _, b := range merge(boxes[f.key()], len(g.dimensions)) {
+			for _, b := range merge(boxes[f.key()], len(g.axes)) {
 				f.area = g.area(b)
 				all = append(all, f)
 			}

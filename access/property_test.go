@@ -184,8 +184,8 @@ func TestExplanationListsEveryPath(t *testing.T) {
 		d := rapidDice(t)
 		w := newWorld(d)
 		st := w.state(t)
-		for _, id := range people {
-			q := someQuestion(d, w)
+		for range 40 {
+			id, q := pick(d, people...), someQuestion(d, w)
 			e := st.Policy.Explain(st.Facts.Subject(id), q, st.At)
 			if !e.Allowed {
 				continue
@@ -244,8 +244,8 @@ func TestWhatIsMissingIsEnough(t *testing.T) {
 		d := rapidDice(t)
 		w := newWorld(d)
 		st := w.state(t)
-		for _, id := range people {
-			q := someQuestion(d, w)
+		for range 40 {
+			id, q := pick(d, people...), someQuestion(d, w)
 			e := st.Policy.Explain(st.Facts.Subject(id), q, st.At)
 			for _, missing := range e.Missing {
 				then := w.copied()

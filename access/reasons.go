@@ -50,8 +50,8 @@ var reasonOrder = func() map[Reason]int {
 	for i, reason := range []Reason{
 		UnknownProduct, UnknownPermission, UnknownLevel, UnknownDimension, UnknownSite, ArchivedSite,
 		UnknownPerson, NotActive, LoginBlocked, AccountExpired, NoInstant, Denied,
-		GrantExpired, NotYetValid, OtherSite, LevelTooLow, Masked, NotMember,
-		UnknownRole, PersonalRole, NoScope, DimensionLeftOut, MaskedDeny, NothingGrants,
+		GrantExpired, NotYetValid, OtherSite, LevelTooLow, Masked,
+		UnknownRole, PersonalRole, NoScope, DimensionLeftOut, MaskedDeny, NotMember, NothingGrants,
 	} {
 		order[reason] = i
 	}
