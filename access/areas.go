@@ -80,6 +80,9 @@ const (
 func newAxis(dimension DimensionID, views []view) axis {
 	signature, _ := sign(nil, dimension, views, "")
 	x := axis{dimension: dimension, signatures: []string{string(signature)}}
+	if alike(dimension, views) {
+		return x
+	}
 	known := map[string]int{x.signatures[0]: 0}
 	index := make(map[SiteID]int) // -1 if it is in no class
 	for i := range views {
@@ -113,6 +116,22 @@ func newAxis(dimension DimensionID, views []view) axis {
 		}
 	}
 	return x
+}
+
+// alike reports whether all sites of a dimension are like the rest: no grant
+// names any, and what is archived is archived in all views.
+func alike(dimension DimensionID, views []view) bool {
+	for _, v := range views {
+		if v.policy.base != views[0].policy.base {
+			return false
+		}
+		for _, r := range v.rules {
+			if d, scoped := r.product.dimensionAt[dimension]; scoped && !r.everywhere && !r.reach[d].all {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // sign appends the signature of a site, or of the rest if there is none, and

@@ -49,7 +49,7 @@ func (p *Policy) Explain(s Subject, q Question, at time.Time) Explanation {
 	w := newPaths(s)
 	var denies []*rule
 	total := weight{ceiling: 255}
-	for _, r := range p.concerning(&s, a.product) {
+	for _, r := range p.view(a.product, p.rulesFor(&s)).rules {
 		if !r.InForce(at) || !r.reaches(a.where) || r.ranks[a.permission] == 0 {
 			continue
 		}
@@ -78,19 +78,6 @@ func (p *Policy) Explain(s Subject, q Question, at time.Time) Explanation {
 
 func (e *Explanation) missing(reason Reason, name string) {
 	e.Missing = append(e.Missing, Missing{Reasons: []Reason{reason}, Name: name})
-}
-
-// concerning is the live rules about a product for a person, in the order of
-// their ids.
-func (p *Policy) concerning(s *Subject, pr *product) []*rule {
-	var all []*rule
-	for _, r := range p.rules {
-		if r.product == pr && !r.dead && r.ranks != nil && r.isFor(s) {
-			all = append(all, r)
-		}
-	}
-	slices.SortFunc(all, func(a, b *rule) int { return cmp.Compare(a.ID, b.ID) })
-	return all
 }
 
 // isFor reports whether the grant is for the person, for a group that she is in,

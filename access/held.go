@@ -115,19 +115,17 @@ func (p *Policy) inForce(s *Subject, at time.Time) []*rule {
 	if !s.Person.Live(at) {
 		return nil
 	}
-	var all []*rule
-	add := func(rules []*rule) {
-		for _, r := range rules {
-			if r.InForce(at) {
-				all = append(all, r)
-			}
-		}
-	}
-	add(p.byUser[s.Person.ID])
+	return slices.DeleteFunc(p.rulesFor(s), func(r *rule) bool { return !r.InForce(at) })
+}
+
+// rulesFor is the grants to a person, live or not, her groups and everyone, in
+// the order of their ids.
+func (p *Policy) rulesFor(s *Subject) []*rule {
+	all := slices.Clone(p.byUser[s.Person.ID])
 	for _, group := range s.Groups {
-		add(p.byGroup[group])
+		all = append(all, p.byGroup[group]...)
 	}
-	add(p.everyone)
+	all = append(all, p.everyone...)
 	slices.SortFunc(all, func(a, b *rule) int { return cmp.Compare(a.ID, b.ID) })
 	return all
 }
