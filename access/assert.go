@@ -6,17 +6,17 @@ import (
 	"slices"
 )
 
-// Assertion is something that must hold whatever is granted: nobody of Who has
-// the permission at the level or above, anywhere in the scope. "Interns never
+// Assertion is something that must hold whatever is granted: none of these
+// people has the permission at the level or above, anywhere in the scope. "Interns never
 // maintain payroll."
 type Assertion struct {
 	Name string `json:"name"`
-	// Who are the people of a kind, a group's members, one person or everyone; a
-	// kind and a subject together are those who are both.
+	// Kind and Subject say whom it is about: the people of a kind, a group's members,
+	// one person or everyone; with both, those who are both.
 	Kind       Kind         `json:"kind,omitempty"`
 	Subject    Grantee      `json:"subject,omitzero"`
 	Product    ProductID    `json:"product"`
-	Permission PermissionID `json:"permission"`
+	Permission PermissionID `json:"permission"` // AllPermissions is any of them
 	Level      Level        `json:"level"`
 	Scope      Scope        `json:"scope"`
 }
@@ -76,13 +76,21 @@ func (a *Assertion) concerns(s *Subject) bool {
 // in the rule's scope.
 func (p *Policy) atLeast(s Subject, r *rule, st State) []Item {
 	v := p.view(r.product, p.inForce(&s, st.At))
-	permission := r.product.permissionAt[r.Permission]
-	enough := func(f *finding) bool { return f.permission == r.Permission && f.ranks[0] >= r.ranks[permission] }
-	if !slices.ContainsFunc(v.rules, func(held *rule) bool { return held.ranks[permission] >= r.ranks[permission] }) {
+	enough := func(permission int, rank uint8) bool { return r.ranks[permission] > 0 && rank >= r.ranks[permission] }
+	breaks := func(held *rule) bool {
+		for permission, rank := range held.ranks {
+			if enough(permission, rank) {
+				return true
+			}
+		}
+		return false
+	}
+	if !slices.ContainsFunc(v.rules, breaks) {
 		return nil // spares most people the work
 	}
+	wanted := func(f *finding) bool { return enough(r.product.permissionAt[f.permission], f.ranks[0]) }
 	var all []Item
-	for _, f := range findings([]view{v}, enough) {
+	for _, f := range findings([]view{v}, wanted) {
 		if p.overlaps(f.area, r) {
 			all = append(all, newPaths(s).item(&f, r.product))
 		}

@@ -13,6 +13,8 @@ type Grant struct {
 
 	Role RoleID `json:"role,omitempty"`
 
+	// Permission may be AllPermissions: a deny of all at the lowest level shuts
+	// somebody out of a product.
 	Permission PermissionID `json:"permission,omitempty"`
 	Level      Level        `json:"level,omitempty"`
 

@@ -384,9 +384,13 @@ func (r *rule) readLevels() {
 			r.problem(UnknownLevel, string(r.Level))
 			rank = 1
 		}
-		if i, ok := pr.permissionAt[r.Permission]; ok {
+		i, known := pr.permissionAt[r.Permission]
+		switch {
+		case r.Permission == AllPermissions:
+			pr.fill(r.unmasked, map[PermissionID]Level{AllPermissions: pr.level(rank)})
+		case known:
 			r.unmasked[i] = rank
-		} else {
+		default:
 			r.problem(UnknownPermission, string(r.Permission))
 		}
 	}
