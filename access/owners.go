@@ -121,9 +121,9 @@ const (
 	OutsideOwnSites ObjectionReason = "outside_own_sites"
 	// AboveOwnAccess: a console grant of more than the actor has.
 	AboveOwnAccess ObjectionReason = "above_own_access"
-	// ToOneself: the grant, or the end of the deny, gives the actor more. Managing
-	// access isn't having it: somebody else has to do it. Owners may, since there is
-	// nobody above them.
+	// ToOneself: the grant, or the end of the deny, gives the actor more, or for
+	// longer. Managing access isn't having it: somebody else has to do it. Owners may,
+	// since there is nobody above them.
 	ToOneself ObjectionReason = "to_oneself"
 	// Unreadable: the grant names something unknown, so that what it gives can't be told.
 	Unreadable ObjectionReason = "unreadable"
@@ -135,6 +135,9 @@ const (
 // within the actor's right to change access, so that a site administrator
 // touches nothing outside the own sites.
 func (p *Policy) MayChange(actor Subject, before, after *Grant, at time.Time) []Objection {
+	if !actor.Person.Live(at) {
+		return []Objection{{Reason: OutsideOwnSites, Product: ConsoleID, Permission: ConsoleAccess, Level: LevelChange}}
+	}
 	var all []Objection
 	for _, g := range []*Grant{before, after} {
 		if g == nil {
@@ -178,16 +181,31 @@ func (p *Policy) outside(actor Subject, r *rule, at time.Time) []Objection {
 	return all
 }
 
-// excess is what a grant gives that the actor doesn't have in all of its scope.
+// excess is what a grant gives that the actor doesn't have in all of its scope,
+// and, if it is for the actor too, for as long as it lasts.
 func (p *Policy) excess(actor Subject, r *rule, reason ObjectionReason, at time.Time) []Objection {
+	instants := []time.Time{at}
+	if r.isFor(&actor) {
+		instants = append(instants, r.turns(at)...)
+	}
 	var all []Objection
 	for i, rank := range r.ranks {
 		permission, level := r.product.Permissions[i].ID, r.product.level(rank)
-		if rank > 0 && !p.throughout(actor, r, permission, level, r.Product, at) {
+		lacks := func(at time.Time) bool { return !p.throughout(actor, r, permission, level, r.Product, at) }
+		if rank > 0 && slices.ContainsFunc(instants, lacks) {
 			all = append(all, Objection{Reason: reason, Product: r.Product, Permission: permission, Level: level})
 		}
 	}
 	return all
+}
+
+// turns are the first and the last instant of a grant, those after at.
+func (g *Grant) turns(at time.Time) []time.Time {
+	last := g.Until.Add(-1)
+	if g.Until.IsZero() {
+		last = at.AddDate(1000, 0, 0)
+	}
+	return slices.DeleteFunc([]time.Time{g.From, last}, func(turn time.Time) bool { return !turn.After(at) })
 }
 
 // throughout reports whether a person has a permission at every place of a
@@ -195,6 +213,7 @@ func (p *Policy) excess(actor Subject, r *rule, reason ObjectionReason, at time.
 // a whole.
 func (p *Policy) throughout(s Subject, r *rule, permission PermissionID, level Level, product ProductID, at time.Time) bool {
 	a, reason, _ := p.ask(Question{Product: product, Permission: permission, Level: level}, nil)
+	s.Person.ExpiresAt = time.Time{} // no grant outlives the account: its end is no limit of its own
 	if reason != "" || !s.Person.Live(at) {
 		return false
 	}

@@ -113,7 +113,7 @@ func TestWhoMayChangeWhichGrant(t *testing.T) {
 	everywhere := Scope{Everywhere: true}
 	st := simple(t,
 		Grant{ID: "o", Subject: Grantee{User: "ada"}, Product: ConsoleID, Role: RoleOwner},
-		Grant{ID: "a", Subject: Grantee{User: "bob"}, Product: ConsoleID, Role: RoleAccessAdministrator},
+		Grant{ID: "a", Subject: Grantee{User: "bob"}, Product: ConsoleID, Role: RoleAccessAdministrator, Until: noon.Add(24 * time.Hour)},
 		Grant{ID: "s", Subject: Grantee{User: "cor"}, Product: ConsoleID, Role: RoleSiteAdministrator, Scope: utrecht},
 		Grant{ID: "u", Subject: Grantee{User: "dirk"}, Product: ConsoleID, Role: RoleAuditor},
 		Grant{ID: "d", Subject: Grantee{Group: "staff"}, Effect: Deny, Permission: "payroll", Level: "view"},
@@ -126,6 +126,9 @@ func TestWhoMayChangeWhichGrant(t *testing.T) {
 	}
 	deny, _ := st.Policy.Grant("d")
 	owner, _ := st.Policy.Grant("o")
+	term, _ := st.Policy.Grant("a")
+	longer := term
+	longer.Until = noon.Add(48 * time.Hour)
 	for _, c := range []struct {
 		why           string
 		actor         UserID
@@ -152,6 +155,8 @@ func TestWhoMayChangeWhichGrant(t *testing.T) {
 		{"a site administrator makes an auditor of the site", "cor", nil, site(Grantee{User: "dirk"}, RoleAuditor, utrecht), AboveOwnAccess},
 		{"a site administrator where there are no sites", "cor", nil, wiki(Grantee{User: "dirk"}), OutsideOwnSites},
 		{"a site administrator with an empty scope", "cor", nil, site(Grantee{User: "dirk"}, RoleSiteAdministrator, Scope{}), Unreadable},
+		{"an administrator lengthens his own term", "bob", &term, &longer, AboveOwnAccess},
+		{"an owner lengthens it", "ada", &term, &longer, ""},
 		{"an auditor changes nothing", "dirk", nil, wiki(Grantee{User: "cor"}), OutsideOwnSites},
 		{"a stranger changes nothing", "nobody", nil, wiki(Grantee{User: "cor"}), OutsideOwnSites},
 		{"an unknown role can't be weighed", "ada", nil, site(Grantee{User: "bob"}, "lord", everywhere), Unreadable},
@@ -159,6 +164,22 @@ func TestWhoMayChangeWhichGrant(t *testing.T) {
 		got := st.Policy.MayChange(st.Facts.Subject(c.actor), c.before, c.after, noon)
 		if c.want == "" && len(got) > 0 || c.want != "" && (len(got) == 0 || got[0].Reason != c.want) {
 			t.Errorf("%s: %+v, want %q", c.why, got, c.want)
+		}
+	}
+}
+
+// A grant at a site reaches everything below it, so the right to change it has to.
+func TestAHoleInTheOwnSitesIsOutside(t *testing.T) {
+	t.Parallel()
+	scope := func(site SiteID) Scope {
+		return Scope{Sites: map[DimensionID]Selection{"site": {Sites: []SiteID{site}}}}
+	}
+	admin := Grant{ID: "s", Subject: Grantee{User: "cor"}, Product: ConsoleID, Role: RoleSiteAdministrator, Scope: scope("nl")}
+	hole := Grant{ID: "d", Subject: Grantee{User: "cor"}, Effect: Deny, Product: ConsoleID, Permission: ConsoleAccess, Level: LevelChange, Scope: scope("utrecht")}
+	grant := Grant{ID: "new", Subject: Grantee{User: "dirk"}, Effect: Allow, Product: ConsoleID, Permission: ConsolePeople, Level: LevelView, Scope: scope("nl")}
+	for want, st := range []State{simple(t, admin), simple(t, admin, hole)} {
+		if got := st.Policy.MayChange(st.Facts.Subject("cor"), nil, &grant, noon); len(got) != want {
+			t.Errorf("with %d holes: %+v", want, got)
 		}
 	}
 }

@@ -461,7 +461,7 @@ func TestNobodyAmplifies(t *testing.T) {
 		w := newWorld(d)
 		actor := pick(d, people...)
 		person := w.Facts.People[actor]
-		person.Active, person.LoginAllowed, person.ExpiresAt = true, true, w.At.Add(1e9)
+		person.Active, person.LoginAllowed, person.ExpiresAt = true, true, pick(d, time.Time{}, w.At.Add(1))
 		w.Facts.People[actor] = person
 		w.Grants = append(w.Grants, Grant{
 			ID: "job", Subject: Grantee{User: actor}, Effect: Allow, Product: ConsoleID,
@@ -488,6 +488,9 @@ func TestNobodyAmplifies(t *testing.T) {
 		}
 		made++
 		owner := slices.Contains(Owners(a), actor)
+		for _, minutes := range []time.Duration{30, 90} {
+			noLonger(t, w, after, actor, owner, w.At.Add(minutes*time.Minute))
+		}
 		for _, pr := range w.products() {
 			for _, place := range w.places(pr.Dimensions, false) {
 				may := w.naive(actor, ConsoleID, ConsoleAccess, place) == 2
@@ -511,6 +514,19 @@ func TestNobodyAmplifies(t *testing.T) {
 	})
 	if made < 2 {
 		t.Errorf("%d changes were allowed only", made)
+	}
+}
+
+// noLonger fails if the actor has more at a later instant than without the change.
+func noLonger(t *rapid.T, before, after world, actor UserID, owner bool, at time.Time) {
+	before.At, after.At = at, at
+	a, b := before.state(t), after.state(t)
+	for _, impact := range Diff(a, b) {
+		for _, diff := range impact.Differences {
+			if impact.User == actor && (diff.Kind == Gains || diff.Kind == Raises) && (!owner || diff.Product == ConsoleID) {
+				t.Fatalf("%s has %+v at %s", actor, diff, at)
+			}
+		}
 	}
 }
 
