@@ -112,9 +112,9 @@ func (d *differ) person(id UserID) Impact {
 	if slices.EqualFunc(old, now, func(a, b *rule) bool { return a.ID == b.ID && d.same[a.ID] }) {
 		return impact
 	}
-	oldPaths, newPaths := newPaths(was), newPaths(is)
+	then, today := newPaths(was), newPaths(is)
 	for _, c := range d.changes(old, now) {
-		impact.Differences = append(impact.Differences, c.difference(oldPaths, newPaths))
+		impact.Differences = append(impact.Differences, c.difference(then, today))
 	}
 	return impact
 }
