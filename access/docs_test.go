@@ -23,23 +23,34 @@ func TestDocs(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		blocks := strings.Split(string(text), "```access\n")[1:]
-		if len(blocks) < 3 {
-			t.Errorf("%s: %d examples", file, len(blocks))
+		blocks := strings.Split(string(text), "```access\n")
+		if len(blocks) < 4 {
+			t.Fatalf("%s: %d examples", file, len(blocks)-1)
 		}
-		company, _, _ := strings.Cut(blocks[0], "```")
-		for i, block := range blocks {
+		heading := ""
+		company, _, _ := strings.Cut(blocks[1], "```")
+		for i, block := range blocks[1:] {
+			if _, last, found := cutLast(blocks[i], "\n## "); found {
+				heading, _, _ = strings.Cut(last, "\n")
+			}
 			block, _, _ = strings.Cut(block, "```")
 			if i > 0 {
 				block = company + block
 			}
-			t.Run(fmt.Sprintf("%s %d", filepath.Base(file), i+1), func(t *testing.T) {
+			t.Run(filepath.Base(file)+" "+heading, func(t *testing.T) {
 				if asked := newExample(t).run(block); i > 0 && asked == 0 {
 					t.Error("asks nothing")
 				}
 			})
 		}
 	}
+}
+
+func cutLast(s, sep string) (before, after string, found bool) {
+	if i := strings.LastIndex(s, sep); i >= 0 {
+		return s[:i], s[i+len(sep):], true
+	}
+	return s, "", false
 }
 
 // example is a world written in lines of words:

@@ -74,6 +74,7 @@ func NewPolicy(catalogue Catalogue, grants []Grant) (*Policy, error) {
 	if err != nil {
 		return nil, err
 	}
+	grants = slices.Clone(grants)
 	pointers := make([]*Grant, len(grants))
 	for i := range grants {
 		pointers[i] = &grants[i]
@@ -89,6 +90,7 @@ func (p *Policy) With(grants ...Grant) (*Policy, error) {
 		replaced[g.ID] = true
 	}
 	all := p.keep(func(id GrantID) bool { return !replaced[id] })
+	grants = slices.Clone(grants)
 	for i := range grants {
 		all = append(all, &grants[i])
 	}
