@@ -98,10 +98,10 @@ func roleSchema() document {
 
 func roles(base string) []document {
 	var all []document
-	for _, role := range access.ConsoleRoles {
+	for _, role := range access.Console().Roles {
 		all = append(all, document{
-			"schemas": []string{urnRole}, "id": role.Name, "displayName": role.Title,
-			"meta": document{"resourceType": "Role", "location": base + "/Roles/" + role.Name},
+			"schemas": []string{urnRole}, "id": role.ID, "displayName": role.Name,
+			"meta": document{"resourceType": "Role", "location": base + "/Roles/" + string(role.ID)},
 		})
 	}
 	return all
