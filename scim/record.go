@@ -19,7 +19,7 @@ import (
 // The flight recorder keeps every request and its answer for a while, so that an
 // administrator sees what the provider really sent. A request only copies what
 // passes anyway into a bounded queue; a goroutine takes secrets out and writes
-// what is left, a batch at a time. A crash loses the last quarter of a second of
+// what is left, a batch at a time. A crash loses the last two seconds of
 // recordings, and nothing else.
 
 const (
@@ -28,7 +28,7 @@ const (
 	// maxQueued bounds the memory of what waits to be written, in bytes.
 	maxQueued = 16 << 20
 	// recordEvery is how long recordings wait at most.
-	recordEvery = 250 * time.Millisecond
+	recordEvery = 2 * time.Second
 	// Of one transaction, since SQLite has one writer: rows, and bytes before
 	// secrets are taken out.
 	maxRecordRows  = 128
