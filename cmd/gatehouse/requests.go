@@ -28,7 +28,7 @@ type requestsCmd struct {
 
 // Help shows an example.
 func (requestsCmd) Help() string {
-	return `The newest come first. A request is there a quarter of a second after its
+	return `The newest come first. A request is there two seconds at the latest after its
 answer; secrets never are. The settings record-for and record-personal of
 'gatehouse serve' say how long, and how much, is kept.
 
