@@ -43,15 +43,13 @@ func (j *job) failed() bool { return j.err != nil || j.panicked != nil }
 const maxBatch = 64
 
 // batch commits the writes that wait together: a commit waits for the disk, and
-// one wait serves all. Nobody waits for a batch to fill: whoever finds a lane free
-// commits alone, and what arrives meanwhile is the next batch.
+// one wait serves all. Nobody waits for a batch to fill: whoever finds nobody
+// committing commits alone, and what arrives meanwhile is the next batch.
 type batch struct {
-	// lanes is how many batches may be under way at a time.
-	lanes  int
 	commit func(jobs []*job)
 
 	mu      sync.Mutex
-	leading int
+	leading bool
 	queue   []*job
 }
 
@@ -59,8 +57,8 @@ func (b *batch) do(ctx context.Context, s *Store, j *job) error {
 	j.done, j.lead = make(chan struct{}), make(chan []*job, 1)
 	b.mu.Lock()
 	b.queue = append(b.queue, j)
-	if b.leading < b.lanes {
-		b.leading++
+	if !b.leading {
+		b.leading = true
 		j.lead <- b.next()
 	}
 	b.mu.Unlock()
@@ -87,7 +85,7 @@ func (b *batch) do(ctx context.Context, s *Store, j *job) error {
 	}
 	b.mu.Lock()
 	if len(b.queue) == 0 {
-		b.leading--
+		b.leading = false
 	} else {
 		next := b.next()
 		next[0].lead <- next

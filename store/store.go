@@ -184,9 +184,9 @@ func Open(ctx context.Context, url string, opts Options) (*Store, error) {
 	for i := range n {
 		s.slots <- i
 	}
-	s.batch = batch{lanes: 1, commit: s.commit}
+	s.batch = batch{commit: s.commit}
 	if d == postgresDialect {
-		s.batch = batch{lanes: 2, commit: s.insertTogether}
+		s.batch = batch{commit: s.insertTogether}
 	}
 	if s.now == nil {
 		s.now = time.Now
