@@ -1013,13 +1013,11 @@ func badPaging() []badInput {
 	} {
 		bad(why, "invalidValue", query)
 	}
-	for _, path := range []string{"/Schemas", "/ResourceTypes", "/Roles"} {
-		rows = append(rows,
-			badInput{why: "startIndex is no number", method: "GET", path: path + "?startIndex=x", status: 400, kind: "invalidValue"},
-			badInput{why: "count is no number", method: "GET", path: path + "?count=1.5", status: 400, kind: "invalidValue"},
-		)
-	}
-	for _, path := range []string{"/Schemas", "/ResourceTypes", "/ServiceProviderConfig"} {
+	rows = append(rows,
+		badInput{why: "startIndex is no number", method: "GET", path: "/Roles?startIndex=x", status: 400, kind: "invalidValue"},
+		badInput{why: "count is no number", method: "GET", path: "/Roles?count=1.5", status: 400, kind: "invalidValue"},
+	)
+	for _, path := range []string{"/Schemas", "/Schemas/" + coreURN, "/ResourceTypes", "/ResourceTypes/User", "/ServiceProviderConfig", "/Roles"} {
 		rows = append(rows, badInput{why: "a filter of discovery", method: "GET", path: path + "?filter=id+pr", status: 403})
 	}
 	return rows
