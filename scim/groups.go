@@ -60,7 +60,7 @@ func (s *Server) getGroup(w http.ResponseWriter, r *http.Request, c caller) erro
 		return err
 	}
 	if unchanged {
-		return sendUnchanged(w, groupVersion(g))
+		return sendUnchanged(w, c.base, groupResource(g))
 	}
 	return s.sendGroup(w, r, c, g, p, http.StatusOK)
 }
@@ -217,10 +217,11 @@ func (s *Server) deleteGroup(w http.ResponseWriter, r *http.Request, c caller) e
 }
 
 func (s *Server) sendGroup(w http.ResponseWriter, r *http.Request, c caller, g store.Group, p *projection, status int) error {
-	w.Header().Set("ETag", groupVersion(g))
+	groupResource(g).label(w.Header(), c.base)
 	out := newStream(w, status)
 	if err := s.writeGroups(r, out, c, []store.Group{g}, p); err != nil {
-		w.Header().Del("ETag") // of the group, not of the error
+		w.Header().Del("ETag") // they are the group's, not the error's
+		w.Header().Del("Content-Location")
 		return out.fail(err)
 	}
 	return out.close()
