@@ -831,7 +831,7 @@ func badReadOnly() []badInput {
 			"id", "ID", "meta", "meta.created", "meta.location", "meta.resourceType", "schemas", "groups", "groups.value", coreURN + ":id", coreURN + ":groups",
 			enterpriseURN + ":manager.displayName", enterpriseURN + ":manager.$ref", `groups[value eq "{group}"]`, `groups[value eq "{group}"].display`,
 		},
-		"/Groups/{group}": {"id", "meta", "meta.lastModified", "schemas", groupURN + ":id", "members.value", "members.display", `members[value eq "{user}"].value`, `members[value eq "{user}"].display`},
+		"/Groups/{group}": {"id", "meta", "meta.lastModified", "schemas", groupURN + ":id", "members.value", "members.display", "members.type", "members.$ref", `members[value eq "{user}"].value`, `members[value eq "{user}"].display`},
 	} {
 		for _, name := range names {
 			for _, operation := range []object{op("add", name, "x"), op("replace", name, "x"), remove(name)} {
