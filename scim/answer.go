@@ -153,7 +153,7 @@ func (r resource) open(base string, p *projection) ([]byte, error) {
 		if err := json.Unmarshal(r.extra, &extra); err != nil {
 			return nil, err
 		}
-		doc[r.extraName] = extra
+		doc[r.extraName] = withRefs(extra, base, p)
 	}
 	doc["meta"] = document{
 		"resourceType": r.t.name,
@@ -164,6 +164,20 @@ func (r resource) open(base string, p *projection) ([]byte, error) {
 	}
 	body := jsonOf(p.apply(doc))
 	return body[:len(body)-1], nil
+}
+
+// withRefs adds to a user's groups where each of them is, if p asks for that.
+func withRefs(groups any, base string, p *projection) any {
+	list, _ := groups.([]any)
+	a := userType.core.byName["groups"]
+	if ref, _ := a.subAttribute("$ref"); !p.includesPart(a, ref) {
+		return groups
+	}
+	for _, g := range list {
+		g := g.(document)
+		g["$ref"] = base + groupType.endpoint + "/" + text(g, "value")
+	}
+	return groups
 }
 
 // whole writes a resource that has no members.

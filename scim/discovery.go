@@ -22,8 +22,8 @@ const (
 )
 
 func (s *Server) getServiceProviderConfig(w http.ResponseWriter, r *http.Request, c caller) error {
-	if r.URL.Query().Has("filter") {
-		return scimerr.ScimError{Status: http.StatusForbidden, Detail: "The configuration can't be filtered: read it whole."}
+	if err := refuseFilter(r); err != nil {
+		return err
 	}
 	writeJSON(w, http.StatusOK, jsonOf(document{
 		"schemas":        []string{urnServiceProviderConfig},
@@ -108,18 +108,24 @@ func roles(base string) []document {
 }
 
 func (s *Server) listSchemas(w http.ResponseWriter, r *http.Request, c caller) error {
-	return sendFixed(w, r, schemas(c.base))
+	return sendDiscovered(w, r, schemas(c.base))
 }
 
 func (s *Server) getSchema(w http.ResponseWriter, r *http.Request, c caller) error {
+	if err := refuseFilter(r); err != nil {
+		return err
+	}
 	return sendOne(w, r, "Schema", schemas(c.base))
 }
 
 func (s *Server) listResourceTypes(w http.ResponseWriter, r *http.Request, c caller) error {
-	return sendFixed(w, r, resourceTypes(c.base))
+	return sendDiscovered(w, r, resourceTypes(c.base))
 }
 
 func (s *Server) getResourceType(w http.ResponseWriter, r *http.Request, c caller) error {
+	if err := refuseFilter(r); err != nil {
+		return err
+	}
 	return sendOne(w, r, "ResourceType", resourceTypes(c.base))
 }
 
@@ -131,15 +137,32 @@ func (s *Server) getRole(w http.ResponseWriter, r *http.Request, c caller) error
 	return sendOne(w, r, "Role", roles(c.base))
 }
 
-// sendFixed answers with a page of a list that the program holds.
-func sendFixed(w http.ResponseWriter, r *http.Request, all []document) error {
+// refuseFilter says that what can be discovered is not filtered, lest a client
+// takes all for what it asked for (RFC 7644 §4).
+func refuseFilter(r *http.Request) error {
 	query, err := queryOf(r)
-	if err != nil {
+	if err == nil && query.Has("filter") {
+		err = scimerr.ScimError{Status: http.StatusForbidden, Detail: "This can't be filtered: read it whole."}
+	}
+	return err
+}
+
+// sendDiscovered answers with a whole list: sorting, paging and the like are
+// ignored (RFC 7644 §4).
+func sendDiscovered(w http.ResponseWriter, r *http.Request, all []document) error {
+	if err := refuseFilter(r); err != nil {
 		return err
 	}
-	if query.Has("filter") {
-		return scimerr.ScimError{Status: http.StatusForbidden, Detail: "This list can't be filtered: read it whole."}
+	sendPage(w, all, 1, len(all))
+	return nil
+}
+
+// sendFixed answers with a page of a list that the program holds.
+func sendFixed(w http.ResponseWriter, r *http.Request, all []document) error {
+	if err := refuseFilter(r); err != nil {
+		return err
 	}
+	query := r.URL.Query()
 	start, err := number(query, "startIndex", 1, false)
 	if err != nil {
 		return err
@@ -148,14 +171,17 @@ func sendFixed(w http.ResponseWriter, r *http.Request, all []document) error {
 	if err != nil {
 		return err
 	}
-	start = max(start, 1)
+	sendPage(w, all, max(start, 1), count)
+	return nil
+}
+
+func sendPage(w http.ResponseWriter, all []document, start, count int) {
 	page := all[min(start-1, len(all)):]
 	page = page[:min(max(count, 0), len(page))]
 	writeJSON(w, http.StatusOK, jsonOf(document{
 		"schemas": []string{urnListResponse}, "totalResults": len(all),
 		"startIndex": start, "itemsPerPage": len(page), "Resources": append([]document{}, page...),
 	}))
-	return nil
 }
 
 func sendOne(w http.ResponseWriter, r *http.Request, kind string, all []document) error {

@@ -131,10 +131,17 @@ func (l *tagList) refusal(header, why string) error {
 	}
 }
 
+// label puts above an answer which resource it shows: where that is, as
+// meta.location has it (RFC 7643 §3.1), and its version.
+func (r resource) label(h http.Header, base string) {
+	h.Set("Content-Location", r.location(base))
+	h.Set("ETag", r.version)
+}
+
 // sendUnchanged answers 304.
-func sendUnchanged(w http.ResponseWriter, version string) error {
+func sendUnchanged(w http.ResponseWriter, base string, r resource) error {
 	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("ETag", version)
+	r.label(w.Header(), base)
 	w.WriteHeader(http.StatusNotModified)
 	return nil
 }

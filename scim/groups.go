@@ -60,7 +60,7 @@ func (s *Server) getGroup(w http.ResponseWriter, r *http.Request, c caller) erro
 		return err
 	}
 	if unchanged {
-		return sendUnchanged(w, groupVersion(g))
+		return sendUnchanged(w, c.base, groupResource(g))
 	}
 	return s.sendGroup(w, r, c, g, p, http.StatusOK)
 }
@@ -217,10 +217,11 @@ func (s *Server) deleteGroup(w http.ResponseWriter, r *http.Request, c caller) e
 }
 
 func (s *Server) sendGroup(w http.ResponseWriter, r *http.Request, c caller, g store.Group, p *projection, status int) error {
-	w.Header().Set("ETag", groupVersion(g))
+	groupResource(g).label(w.Header(), c.base)
 	out := newStream(w, status)
 	if err := s.writeGroups(r, out, c, []store.Group{g}, p); err != nil {
-		w.Header().Del("ETag") // of the group, not of the error
+		w.Header().Del("ETag") // they are the group's, not the error's
+		w.Header().Del("Content-Location")
 		return out.fail(err)
 	}
 	return out.close()
@@ -230,25 +231,22 @@ func (s *Server) sendGroup(w http.ResponseWriter, r *http.Request, c caller, g s
 // are projected away. Members are streamed: a group of 200,000 is never held in
 // memory.
 func (s *Server) writeGroups(r *http.Request, out *stream, c caller, groups []store.Group, p *projection) error {
-	with := p.includes("members")
+	parts := partsOfMembers(c.base, p)
+	with := parts.any()
 	next := 0
 	first := true
-	member := func(id, kind string) {
+	member := func(id string, t *resourceType) {
 		if !first {
 			out.text(",")
 		}
 		first = false
-		out.text(`{"value":"`)
-		out.text(id)
-		out.text(`","type":"`)
-		out.text(kind)
-		out.text(`"}`)
+		parts.write(out, id, t)
 	}
 	var subgroups map[store.GroupID][]store.GroupID
 	finish := func() {
 		if with {
 			for _, id := range subgroups[groups[next-1].ID] {
-				member(string(id), groupType.name)
+				member(string(id), groupType)
 			}
 			out.text("]")
 		}
@@ -286,7 +284,7 @@ func (s *Server) writeGroups(r *http.Request, out *stream, c caller, groups []st
 					return err
 				}
 			}
-			member(string(user), userType.name)
+			member(string(user), userType)
 			return out.err
 		}
 		for n := 0; len(ids) > 0; ids = ids[n:] {
@@ -310,6 +308,47 @@ func (s *Server) writeGroups(r *http.Request, out *stream, c caller, groups []st
 		finish()
 	}
 	return out.err
+}
+
+// memberParts are the parts of a group's members that go out.
+type memberParts struct {
+	value, ref, kind bool
+	base             string // of the addresses in $ref
+}
+
+func partsOfMembers(base string, p *projection) memberParts {
+	a := groupType.core.byName["members"]
+	has := func(name string) bool {
+		sub, _ := a.subAttribute(name)
+		return p.includesPart(a, sub)
+	}
+	return memberParts{value: has("value"), ref: has("$ref"), kind: has("type"), base: base}
+}
+
+func (m memberParts) any() bool { return m.value || m.ref || m.kind }
+
+func (m memberParts) write(out *stream, id string, t *resourceType) {
+	next := "{"
+	part := func(name string) {
+		out.text(next)
+		out.text(name)
+		next = ","
+	}
+	if m.value {
+		part(`"value":"`)
+		out.text(id)
+		out.text(`"`)
+	}
+	if m.ref {
+		part(`"$ref":`)
+		out.write(appendString(nil, m.base+t.endpoint+"/"+id))
+	}
+	if m.kind {
+		part(`"type":"`)
+		out.text(t.name)
+		out.text(`"`)
+	}
+	out.text("}")
 }
 
 // stream is an answer that starts to go out once it is larger than a buffer, so

@@ -159,9 +159,11 @@ func mergeCustom(doc document, home string, object document) error {
 		return tooManyStatements()
 	}
 	for name, v := range object {
-		if key := sameKey(custom, name); isEmpty(v) {
+		switch key := sameKey(custom, name); {
+		case foldName(name) == "password": // taken and forgotten, whatever stands before it
+		case isEmpty(v):
 			delete(custom, key)
-		} else {
+		default:
 			custom[key] = clone(v)
 		}
 	}

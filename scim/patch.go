@@ -261,8 +261,8 @@ func (p *patcher) changeSimple(op string, g patchPath, value any) error {
 // store sets the value of the target's attribute in the document; nil removes it.
 func (p *patcher) store(g patchPath, value any) error {
 	if value == nil {
-		if g.attr.required {
-			return invalid(scimerr.ScimTypeInvalidValue, "%s is required and cannot be removed: map a value to it that is never empty.", g.attr.label)
+		if g.attr.required { // RFC 7644 §3.5.2.2 has this keyword for it
+			return invalid(scimerr.ScimTypeMutability, "%s is required and cannot be removed: map a value to it that is never empty.", g.attr.label)
 		}
 		object, _ := p.doc[g.home].(document)
 		if g.home == "" {

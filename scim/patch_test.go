@@ -202,9 +202,9 @@ func TestPatchRefuses(t *testing.T) {
 	}{
 		{"what to remove is not said", userType, `[{"op":"remove"}]`, scimerr.ScimTypeNoTarget},
 		{"nor with a value", groupType, `[{"op":"remove","value":{"members":["u1"]}}]`, scimerr.ScimTypeNoTarget},
-		{"userName is required", userType, `[{"op":"remove","path":"userName"}]`, scimerr.ScimTypeInvalidValue},
-		{"also against null", userType, `[{"op":"replace","value":{"userName":null}}]`, scimerr.ScimTypeInvalidValue},
-		{"a group has a name", groupType, `[{"op":"replace","path":"displayName","value":""}]`, scimerr.ScimTypeInvalidValue},
+		{"userName is required", userType, `[{"op":"remove","path":"userName"}]`, scimerr.ScimTypeMutability},
+		{"also against null", userType, `[{"op":"replace","value":{"userName":null}}]`, scimerr.ScimTypeMutability},
+		{"a group has a name", groupType, `[{"op":"replace","path":"displayName","value":""}]`, scimerr.ScimTypeMutability},
 		{"id", userType, `[{"op":"replace","path":"id","value":"x"}]`, scimerr.ScimTypeMutability},
 		{"meta", userType, `[{"op":"replace","path":"meta.created","value":"2026-01-01T00:00:00Z"}]`, scimerr.ScimTypeMutability},
 		{"groups are changed at the group", userType, `[{"op":"add","path":"groups","value":[{"value":"g1"}]}]`, scimerr.ScimTypeMutability},
@@ -254,8 +254,8 @@ func TestPatchIsAllOrNothing(t *testing.T) {
 	t.Parallel()
 	before := mustDecode(t, expand(annUser))
 	got, members, _, err := userType.patch(before, mustParse(t, `[{"op":"replace","path":"emails[type eq \"work\"].value","value":"new"},{"op":"remove","path":"userName"}]`))
-	if got != nil || !reflect.DeepEqual(members, memberDelta{}) || scimType(err) != scimerr.ScimTypeInvalidValue {
-		t.Errorf("got %v, %v, %v, want invalidValue alone", got, members, err)
+	if got != nil || !reflect.DeepEqual(members, memberDelta{}) || scimType(err) != scimerr.ScimTypeMutability {
+		t.Errorf("got %v, %v, %v, want mutability alone", got, members, err)
 	}
 	sameDocument(t, "the document is as before", before, annUser)
 }

@@ -14,6 +14,9 @@ type projection struct {
 	only selection
 	// without is what it asked to leave out.
 	without selection
+	// named are the sub-attributes that it asked for by their own names, such as
+	// members.$ref: only so are those returned whose returned is request.
+	named map[string]bool
 }
 
 // selection is a tree of names in lower case; nil below a name means all of it.
@@ -27,18 +30,19 @@ func (t *resourceType) projection(attributes, excluded string) (*projection, err
 	if strings.TrimSpace(attributes) == "" && strings.TrimSpace(excluded) == "" {
 		return nil, nil
 	}
-	p := &projection{t: t}
+	p := &projection{t: t, named: map[string]bool{}}
 	var err error
 	if strings.TrimSpace(attributes) != "" {
-		if p.only, err = t.selection("attributes", attributes); err != nil {
+		if p.only, err = t.selection("attributes", attributes, p.named); err != nil {
 			return nil, err
 		}
 	}
-	p.without, err = t.selection("excludedAttributes", excluded)
+	p.without, err = t.selection("excludedAttributes", excluded, nil)
 	return p, err
 }
 
-func (t *resourceType) selection(parameter, list string) (selection, error) {
+// selection reads a list of names, and notes in named the sub-attributes in it.
+func (t *resourceType) selection(parameter, list string, named map[string]bool) (selection, error) {
 	if len(list) > maxFilterBytes {
 		return nil, invalid(scimerr.ScimTypeInvalidValue, "The parameter %s is longer than %d bytes: ask for less at once.", parameter, maxFilterBytes)
 	}
@@ -60,6 +64,9 @@ func (t *resourceType) selection(parameter, list string) (selection, error) {
 		}
 		if g.subName != "" {
 			way = append(way, foldName(g.subName))
+		}
+		if g.sub != nil && named != nil {
+			named[g.sub.label] = true
 		}
 		s.add(way)
 	}
@@ -131,6 +138,17 @@ func (p *projection) includes(name string) bool {
 	}
 	below, out := p.without[folded]
 	return (asked || p.only == nil) && (!out || below != nil)
+}
+
+// includesPart says whether a sub-attribute of a core attribute is returned. It
+// works on nil.
+func (p *projection) includesPart(a, sub *attribute) bool {
+	if p == nil {
+		return sub.returned != returnedRequest
+	}
+	onRequest := sub.returned == returnedRequest || p.only[a.folded] != nil // or some other parts are asked for
+	_, out := p.without[a.folded][sub.folded]
+	return p.includes(a.name) && (!onRequest || p.named[sub.label]) && !out
 }
 
 // apply gives the part of a resource that is returned, id and schemas always. Its

@@ -30,6 +30,7 @@ const (
 // Mutabilities and returned-characteristics that are acted on (RFC 7643 §7).
 const (
 	mutabilityReadOnly  = "readOnly"
+	mutabilityReadWrite = "readWrite"
 	mutabilityImmutable = "immutable"
 	returnedAlways      = "always"
 	returnedNever       = "never"
@@ -64,6 +65,9 @@ type attribute struct {
 	filterable bool
 	// limit is the longest text it may hold, in bytes.
 	limit int
+	// hidden says that /Schemas does not list it: it is part of every resource, or
+	// read-only and never there.
+	hidden bool
 }
 
 // resourceSchema is one schema of a resource type: the core one or an extension.
@@ -155,8 +159,22 @@ func (a *attribute) refine() {
 		}
 	case "members.value", "groups.value", enterpriseManager + ".value":
 		a.caseExact = true // as the id is that they refer to
-	case enterpriseManager + ".$ref":
-		a.mutability, a.filterable = mutabilityReadOnly, false // made from value
+	case enterpriseManager + ".$ref", enterpriseManager + ".displayname":
+		a.mutability, a.filterable, a.hidden = mutabilityReadOnly, false, true // value need not be anybody's id
+	case "members.type":
+		a.mutability = mutabilityReadOnly // the member's own
+	case "members.$ref", "groups.$ref":
+		a.mutability, a.returned = mutabilityReadOnly, returnedRequest
+	case "members.display":
+		a.mutability, a.hidden = mutabilityReadOnly, true
+	case "password":
+		a.description = "Taken and forgotten: Gatehouse keeps no passwords."
+	}
+	if a.mutability == mutabilityReadWrite {
+		a.description = strings.TrimSuffix(a.description, " READ-ONLY.")
+	}
+	if a.folded == "$ref" && a.path[0] == "groups" {
+		a.references = []string{"Group"}
 	}
 	switch strings.Join(a.path, ".") {
 	case "id", "schemas", "meta", "meta.created", "meta.lastmodified", "meta.resourcetype",
@@ -164,7 +182,7 @@ func (a *attribute) refine() {
 		a.filterable = true
 	}
 	if a.name == "schemas" {
-		a.mutability, a.returned, a.caseExact = mutabilityReadOnly, returnedAlways, true
+		a.mutability, a.returned, a.caseExact, a.hidden = mutabilityReadOnly, returnedAlways, true, true
 	}
 }
 
@@ -282,7 +300,7 @@ func (t *resourceType) schemas() []map[string]any {
 func representations(attributes []*attribute) []map[string]any {
 	list := []map[string]any{}
 	for _, a := range attributes {
-		if a.name != "schemas" {
+		if !a.hidden {
 			list = append(list, a.representation())
 		}
 	}

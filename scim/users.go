@@ -71,7 +71,7 @@ func (s *Server) getUser(w http.ResponseWriter, r *http.Request, c caller) error
 		return err
 	}
 	if unchanged {
-		return sendUnchanged(w, res.version)
+		return sendUnchanged(w, c.base, res)
 	}
 	return sendUser(w, c, res, p, http.StatusOK)
 }
@@ -210,7 +210,7 @@ func sendUser(w http.ResponseWriter, c caller, user resource, p *projection, sta
 	if err != nil {
 		return err
 	}
-	w.Header().Set("ETag", user.version)
+	user.label(w.Header(), c.base)
 	writeJSON(w, status, body)
 	return nil
 }

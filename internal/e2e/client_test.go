@@ -166,6 +166,12 @@ func faults(a answer) []string {
 			add("the body is no JSON object")
 		}
 	}
+	if location := a.text("meta", "location"); location != "" && a.header.Get("ETag") != "" && location != a.header.Get("Content-Location") {
+		add("Content-Location is %q, want meta.location %q", a.header.Get("Content-Location"), location)
+	}
+	if a.status >= 400 && a.header.Get("Content-Location") != "" {
+		add("an error has the Content-Location %s", a.header.Get("Content-Location"))
+	}
 	if a.status == http.StatusCreated && a.header.Get("Location") != a.text("meta", "location") {
 		add("Location is %q, want meta.location %q", a.header.Get("Location"), a.text("meta", "location"))
 	}

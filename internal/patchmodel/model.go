@@ -317,7 +317,7 @@ func (r Resource) change(op string, t target, value any, given bool) {
 	}
 	if isNothing(after) {
 		if t.attr.required {
-			refuse("invalidValue")
+			refuse("mutability") // §3.5.2.2: "removed or becomes unassigned"
 		}
 		delete(holder, t.attr.name)
 	} else {

@@ -61,7 +61,7 @@ manager: value,exact $ref,exact,reference,readOnly displayName,readOnly
 
 const groupAttributes = commonAttributes + `
 displayName required short
-members many: value,exact $ref,exact,reference type display
+members many: value,exact $ref,exact,reference,readOnly type,readOnly display,readOnly
 `
 
 type valueKind int

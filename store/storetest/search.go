@@ -68,7 +68,9 @@ func cast(t *testing.T, p place) map[string]store.User {
 
 func search(t *testing.T, s *store.Store) {
 	p := acme(t, s)
-	newPlace(t, s, "acme", "okta").addPeople(t, "ann", "Bob") // never found
+	for _, elsewhere := range []place{newPlace(t, s, "acme", "okta"), newPlace(t, s, "globex", "entra")} {
+		cast(t, elsewhere) // never found, though every filter would
+	}
 	users := cast(t, p)
 	crew := p.addGroup(t, team("crew", nil), users["a"].ID, users["e"].ID)
 	id := func(name string) string { return string(users[name].ID) }
@@ -218,6 +220,7 @@ func search(t *testing.T, s *store.Store) {
 		{"the empty or", store.Or{}, ""},
 		{"and binds its parts", store.And{store.Or{compare("username", store.Equal, "ann"), compare("username", store.Equal, "bob")}, cmp(active, store.Equal, true)}, "a"},
 		{"or finds nobody elsewhere", store.Or{compare("username", store.Equal, "ann"), compare("username", store.Equal, "bob")}, "aB"},
+		{"or of columns, documents and tables", store.Or{compare("username", store.Equal, "eve"), cmp(email, store.Equal, "ann@corp.example"), compare("title", store.Equal, "a_b")}, "aBe"},
 		{"or of and", store.Or{store.And{compare("username", store.Equal, "ann"), cmp(active, store.Equal, false)}, compare("username", store.Equal, "eve")}, "e"},
 		{"not of and", store.Not{Filter: store.And{compare("title", store.Equal, "a_b"), cmp(active, store.Equal, false)}}, "aez"},
 		{"not of an absent one", store.Not{Filter: compare("nickname", store.Equal, "x")}, "aBez"},
@@ -252,6 +255,7 @@ func searchGroups(t *testing.T, s *store.Store) {
 	elsewhere := newPlace(t, s, "acme", "okta")
 	stranger := elsewhere.addPeople(t, "ann")[0]
 	elsewhere.addGroup(t, team("Crew", nil), stranger)
+	elsewhere.addGroup(t, team("Staff", nil))
 	p.addGroup(t, team("Crew", map[string]any{"externalId": "G1"}), ids...)
 	p.addGroup(t, team("Staff", nil), ids[0])
 	p.addGroup(t, team("Éire", nil))
@@ -265,6 +269,7 @@ func searchGroups(t *testing.T, s *store.Store) {
 		{"displayName eq", compare("displayname", store.Equal, "crew"), "Crew"},
 		{"displayName eq, folded", compare("displayname", store.Equal, store.Fold("ÉIRE")), "Éire"},
 		{"displayName sw", compare("displayname", store.StartsWith, "st"), "Staff"},
+		{"or", store.Or{compare("displayname", store.Equal, "crew"), compare("displayname", store.Equal, "staff")}, "Crew Staff"},
 		{"externalId eq", compare("externalid", store.Equal, "G1"), "Crew"},
 		{"externalId lt: not the absent", compare("externalid", store.Less, "Z"), "Crew"},
 		{"members.value eq", store.Compare{Attr: members, Op: store.Equal, Value: string(ids[0])}, "Crew Staff"},
