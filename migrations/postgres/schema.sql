@@ -24,7 +24,8 @@ CREATE TABLE public.changes (
     subject_kind text NOT NULL,
     subject_id uuid NOT NULL,
     subject_name text NOT NULL,
-    detail text NOT NULL
+    detail text NOT NULL,
+    xid xid8 DEFAULT pg_current_xact_id() NOT NULL
 );
 
 CREATE TABLE public.client_credentials (
@@ -61,6 +62,73 @@ CREATE TABLE public.connections (
     idp text NOT NULL,
     created_at bigint NOT NULL,
     last_request_at bigint DEFAULT 0 NOT NULL
+);
+
+CREATE TABLE public.dimensions (
+    tenant_id uuid NOT NULL,
+    id uuid NOT NULL,
+    key text NOT NULL COLLATE pg_catalog."C",
+    name text NOT NULL,
+    since bigint NOT NULL,
+    change_id uuid NOT NULL
+);
+
+CREATE TABLE public.dimensions_past (
+    tenant_id uuid NOT NULL,
+    id uuid NOT NULL,
+    key text NOT NULL,
+    name text NOT NULL,
+    since bigint NOT NULL,
+    until bigint NOT NULL,
+    change_id uuid NOT NULL,
+    end_change_id uuid NOT NULL
+);
+
+CREATE TABLE public.grants (
+    tenant_id uuid NOT NULL,
+    id uuid NOT NULL,
+    user_id uuid,
+    group_id uuid,
+    effect text NOT NULL,
+    product text NOT NULL,
+    role text NOT NULL,
+    permission text NOT NULL,
+    level text NOT NULL,
+    attribute text NOT NULL,
+    value text NOT NULL,
+    scope text NOT NULL,
+    mask text NOT NULL,
+    valid_from bigint NOT NULL,
+    valid_until bigint NOT NULL,
+    reason text NOT NULL,
+    origin text NOT NULL,
+    since bigint NOT NULL,
+    change_id uuid NOT NULL,
+    CONSTRAINT grants_check CHECK (((user_id IS NULL) OR (group_id IS NULL)))
+);
+
+CREATE TABLE public.grants_past (
+    tenant_id uuid NOT NULL,
+    id uuid NOT NULL,
+    user_id uuid,
+    group_id uuid,
+    effect text NOT NULL,
+    product text NOT NULL,
+    role text NOT NULL,
+    permission text NOT NULL,
+    level text NOT NULL,
+    attribute text NOT NULL,
+    value text NOT NULL,
+    scope text NOT NULL,
+    mask text NOT NULL,
+    valid_from bigint NOT NULL,
+    valid_until bigint NOT NULL,
+    reason text NOT NULL,
+    origin text NOT NULL,
+    since bigint NOT NULL,
+    until bigint NOT NULL,
+    change_id uuid NOT NULL,
+    end_change_id uuid NOT NULL
 );
 
 CREATE TABLE public.groups (
@@ -111,6 +179,56 @@ CREATE TABLE public.members_past (
     end_change_id uuid NOT NULL
 );
 
+CREATE TABLE public.people (
+    tenant_id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    login_allowed boolean NOT NULL,
+    kind text NOT NULL,
+    expires_at bigint NOT NULL,
+    sponsor_id uuid,
+    since bigint NOT NULL,
+    change_id uuid NOT NULL
+);
+
+CREATE TABLE public.people_past (
+    tenant_id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    login_allowed boolean NOT NULL,
+    kind text NOT NULL,
+    expires_at bigint NOT NULL,
+    sponsor_id uuid,
+    since bigint NOT NULL,
+    until bigint NOT NULL,
+    change_id uuid NOT NULL,
+    end_change_id uuid NOT NULL
+);
+
+CREATE TABLE public.policies (
+    tenant_id uuid NOT NULL,
+    revision uuid NOT NULL,
+    changed_at bigint NOT NULL
+);
+
+CREATE TABLE public.products (
+    tenant_id uuid NOT NULL,
+    id uuid NOT NULL,
+    key text NOT NULL COLLATE pg_catalog."C",
+    doc text NOT NULL,
+    since bigint NOT NULL,
+    change_id uuid NOT NULL
+);
+
+CREATE TABLE public.products_past (
+    tenant_id uuid NOT NULL,
+    id uuid NOT NULL,
+    key text NOT NULL,
+    doc text NOT NULL,
+    since bigint NOT NULL,
+    until bigint NOT NULL,
+    change_id uuid NOT NULL,
+    end_change_id uuid NOT NULL
+);
+
 CREATE TABLE public.requests (
     tenant_id uuid NOT NULL,
     id uuid NOT NULL,
@@ -142,6 +260,32 @@ CREATE TABLE public.requests (
 CREATE TABLE public.secrets (
     name text NOT NULL,
     value bytea NOT NULL
+);
+
+CREATE TABLE public.sites (
+    tenant_id uuid NOT NULL,
+    id uuid NOT NULL,
+    dimension text NOT NULL COLLATE pg_catalog."C",
+    key text NOT NULL COLLATE pg_catalog."C",
+    name text NOT NULL,
+    parent_id uuid,
+    archived boolean NOT NULL,
+    since bigint NOT NULL,
+    change_id uuid NOT NULL
+);
+
+CREATE TABLE public.sites_past (
+    tenant_id uuid NOT NULL,
+    id uuid NOT NULL,
+    dimension text NOT NULL,
+    key text NOT NULL,
+    name text NOT NULL,
+    parent_id uuid,
+    archived boolean NOT NULL,
+    since bigint NOT NULL,
+    until bigint NOT NULL,
+    change_id uuid NOT NULL,
+    end_change_id uuid NOT NULL
 );
 
 CREATE TABLE public.sizes (
@@ -260,6 +404,21 @@ ALTER TABLE ONLY public.connections
 ALTER TABLE ONLY public.connections
     ADD CONSTRAINT connections_tenant_id_name_key_key UNIQUE (tenant_id, name_key);
 
+ALTER TABLE ONLY public.dimensions_past
+    ADD CONSTRAINT dimensions_past_pkey PRIMARY KEY (tenant_id, id, end_change_id);
+
+ALTER TABLE ONLY public.dimensions
+    ADD CONSTRAINT dimensions_pkey PRIMARY KEY (tenant_id, id);
+
+ALTER TABLE ONLY public.dimensions
+    ADD CONSTRAINT dimensions_tenant_id_key_key UNIQUE (tenant_id, key);
+
+ALTER TABLE ONLY public.grants_past
+    ADD CONSTRAINT grants_past_pkey PRIMARY KEY (tenant_id, id, end_change_id);
+
+ALTER TABLE ONLY public.grants
+    ADD CONSTRAINT grants_pkey PRIMARY KEY (tenant_id, id);
+
 ALTER TABLE ONLY public.groups_past
     ADD CONSTRAINT groups_past_pkey PRIMARY KEY (tenant_id, id, version);
 
@@ -275,11 +434,35 @@ ALTER TABLE ONLY public.members_past
 ALTER TABLE ONLY public.members
     ADD CONSTRAINT members_pkey PRIMARY KEY (tenant_id, group_id, user_id);
 
+ALTER TABLE ONLY public.people_past
+    ADD CONSTRAINT people_past_pkey PRIMARY KEY (tenant_id, user_id, end_change_id);
+
+ALTER TABLE ONLY public.people
+    ADD CONSTRAINT people_pkey PRIMARY KEY (tenant_id, user_id);
+
+ALTER TABLE ONLY public.policies
+    ADD CONSTRAINT policies_pkey PRIMARY KEY (tenant_id);
+
+ALTER TABLE ONLY public.products_past
+    ADD CONSTRAINT products_past_pkey PRIMARY KEY (tenant_id, id, end_change_id);
+
+ALTER TABLE ONLY public.products
+    ADD CONSTRAINT products_pkey PRIMARY KEY (tenant_id, id);
+
+ALTER TABLE ONLY public.products
+    ADD CONSTRAINT products_tenant_id_key_key UNIQUE (tenant_id, key);
+
 ALTER TABLE ONLY public.requests
     ADD CONSTRAINT requests_pkey PRIMARY KEY (tenant_id, id);
 
 ALTER TABLE ONLY public.secrets
     ADD CONSTRAINT secrets_pkey PRIMARY KEY (name);
+
+ALTER TABLE ONLY public.sites_past
+    ADD CONSTRAINT sites_past_pkey PRIMARY KEY (tenant_id, id, end_change_id);
+
+ALTER TABLE ONLY public.sites
+    ADD CONSTRAINT sites_pkey PRIMARY KEY (tenant_id, id);
 
 ALTER TABLE ONLY public.sizes
     ADD CONSTRAINT sizes_pkey PRIMARY KEY (tenant_id, connection_id, kind, lane);
@@ -320,6 +503,8 @@ CREATE INDEX access_tokens_by_expiry ON public.access_tokens USING btree (expire
 
 CREATE INDEX changes_by_subject ON public.changes USING btree (tenant_id, subject_id, id);
 
+CREATE INDEX changes_in_order ON public.changes USING btree (tenant_id, xid, id);
+
 CREATE INDEX client_credentials_by_client ON public.client_credentials USING btree (tenant_id, client_id);
 
 CREATE UNIQUE INDEX client_federations ON public.client_credentials USING btree (client_id) WHERE ((hash IS NULL) AND (revoked_at = 0));
@@ -327,6 +512,12 @@ CREATE UNIQUE INDEX client_federations ON public.client_credentials USING btree 
 CREATE INDEX clients_by_connection ON public.clients USING btree (tenant_id, connection_id);
 
 CREATE UNIQUE INDEX clients_live ON public.clients USING btree (tenant_id, connection_id) WHERE (revoked_at = 0);
+
+CREATE INDEX grants_by_group ON public.grants USING btree (tenant_id, group_id) WHERE (group_id IS NOT NULL);
+
+CREATE INDEX grants_by_user ON public.grants USING btree (tenant_id, user_id) WHERE (user_id IS NOT NULL);
+
+CREATE INDEX grants_past_by_user ON public.grants_past USING btree (tenant_id, user_id) WHERE (user_id IS NOT NULL);
 
 CREATE INDEX groups_by_external_id ON public.groups USING btree (tenant_id, connection_id, external_id);
 
@@ -341,6 +532,8 @@ CREATE INDEX requests_by_connection ON public.requests USING btree (tenant_id, c
 CREATE INDEX requests_by_resource ON public.requests USING btree (tenant_id, resource_id, id) WHERE (resource_id <> ''::text);
 
 CREATE INDEX requests_with_cause ON public.requests USING btree (tenant_id, connection_id, id) WHERE (cause <> ''::text);
+
+CREATE UNIQUE INDEX sites_by_key ON public.sites USING btree (tenant_id, dimension, key) WHERE (key <> ''::text);
 
 CREATE UNIQUE INDEX subgroups_by_member ON public.subgroups USING btree (tenant_id, member_id, group_id);
 
@@ -371,6 +564,12 @@ ALTER TABLE ONLY public.members
 
 ALTER TABLE ONLY public.members
     ADD CONSTRAINT members_tenant_id_user_id_fkey FOREIGN KEY (tenant_id, user_id) REFERENCES public.users(tenant_id, id);
+
+ALTER TABLE ONLY public.policies
+    ADD CONSTRAINT policies_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);
+
+ALTER TABLE ONLY public.sites
+    ADD CONSTRAINT sites_tenant_id_dimension_fkey FOREIGN KEY (tenant_id, dimension) REFERENCES public.dimensions(tenant_id, key);
 
 ALTER TABLE ONLY public.subgroups
     ADD CONSTRAINT subgroups_tenant_id_group_id_fkey FOREIGN KEY (tenant_id, group_id) REFERENCES public.groups(tenant_id, id);

@@ -19,7 +19,8 @@ CREATE INDEX access_tokens_by_credential ON access_tokens (tenant_id, credential
 
 CREATE INDEX access_tokens_by_expiry ON access_tokens (expires_at);
 
-CREATE TABLE changes (
+CREATE TABLE "changes" (
+    seq           integer PRIMARY KEY,
     tenant_id     text NOT NULL,
     id            text NOT NULL,
     at            integer NOT NULL,
@@ -32,7 +33,7 @@ CREATE TABLE changes (
     subject_id    text NOT NULL,
     subject_name  text NOT NULL,
     detail        text NOT NULL,
-    PRIMARY KEY (tenant_id, id)
+    UNIQUE (tenant_id, id)
 );
 
 CREATE INDEX changes_by_subject ON changes (tenant_id, subject_id, id);
@@ -86,6 +87,84 @@ CREATE TABLE connections (
     PRIMARY KEY (tenant_id, id),
     UNIQUE (tenant_id, name_key)
 );
+
+CREATE TABLE dimensions (
+    tenant_id text NOT NULL,
+    id        text NOT NULL,
+    key       text NOT NULL,
+    name      text NOT NULL,
+    since     integer NOT NULL,
+    change_id text NOT NULL,
+    PRIMARY KEY (tenant_id, id),
+    UNIQUE (tenant_id, key)
+);
+
+CREATE TABLE dimensions_past (
+    tenant_id     text NOT NULL,
+    id            text NOT NULL,
+    key           text NOT NULL,
+    name          text NOT NULL,
+    since         integer NOT NULL,
+    until         integer NOT NULL,
+    change_id     text NOT NULL,
+    end_change_id text NOT NULL,
+    PRIMARY KEY (tenant_id, id, end_change_id)
+) WITHOUT ROWID;
+
+CREATE TABLE grants (
+    tenant_id   text NOT NULL,
+    id          text NOT NULL,
+    user_id     text,
+    group_id    text,
+    effect      text NOT NULL,
+    product     text NOT NULL,
+    role        text NOT NULL,
+    permission  text NOT NULL,
+    level       text NOT NULL,
+    attribute   text NOT NULL,
+    value       text NOT NULL,
+    scope       text NOT NULL,
+    mask        text NOT NULL,
+    valid_from  integer NOT NULL,
+    valid_until integer NOT NULL,
+    reason      text NOT NULL,
+    origin      text NOT NULL,
+    since       integer NOT NULL,
+    change_id   text NOT NULL,
+    PRIMARY KEY (tenant_id, id),
+    CHECK (user_id IS NULL OR group_id IS NULL)
+);
+
+CREATE INDEX grants_by_group ON grants (tenant_id, group_id) WHERE group_id IS NOT NULL;
+
+CREATE INDEX grants_by_user ON grants (tenant_id, user_id) WHERE user_id IS NOT NULL;
+
+CREATE TABLE grants_past (
+    tenant_id     text NOT NULL,
+    id            text NOT NULL,
+    user_id       text,
+    group_id      text,
+    effect        text NOT NULL,
+    product       text NOT NULL,
+    role          text NOT NULL,
+    permission    text NOT NULL,
+    level         text NOT NULL,
+    attribute     text NOT NULL,
+    value         text NOT NULL,
+    scope         text NOT NULL,
+    mask          text NOT NULL,
+    valid_from    integer NOT NULL,
+    valid_until   integer NOT NULL,
+    reason        text NOT NULL,
+    origin        text NOT NULL,
+    since         integer NOT NULL,
+    until         integer NOT NULL,
+    change_id     text NOT NULL,
+    end_change_id text NOT NULL,
+    PRIMARY KEY (tenant_id, id, end_change_id)
+) WITHOUT ROWID;
+
+CREATE INDEX grants_past_by_user ON grants_past (tenant_id, user_id) WHERE user_id IS NOT NULL;
 
 CREATE TABLE groups (
     tenant_id        text NOT NULL,
@@ -148,6 +227,61 @@ CREATE TABLE members_past (
 
 CREATE INDEX members_past_by_user ON members_past (tenant_id, user_id, since);
 
+CREATE TABLE people (
+    tenant_id     text NOT NULL,
+    user_id       text NOT NULL,
+    login_allowed integer NOT NULL,
+    kind          text NOT NULL,
+    expires_at    integer NOT NULL,
+    sponsor_id    text,
+    since         integer NOT NULL,
+    change_id     text NOT NULL,
+    PRIMARY KEY (tenant_id, user_id)
+) WITHOUT ROWID;
+
+CREATE TABLE people_past (
+    tenant_id     text NOT NULL,
+    user_id       text NOT NULL,
+    login_allowed integer NOT NULL,
+    kind          text NOT NULL,
+    expires_at    integer NOT NULL,
+    sponsor_id    text,
+    since         integer NOT NULL,
+    until         integer NOT NULL,
+    change_id     text NOT NULL,
+    end_change_id text NOT NULL,
+    PRIMARY KEY (tenant_id, user_id, end_change_id)
+) WITHOUT ROWID;
+
+CREATE TABLE policies (
+    tenant_id  text PRIMARY KEY REFERENCES tenants (id),
+    revision   text NOT NULL,
+    changed_at integer NOT NULL
+);
+
+CREATE TABLE products (
+    tenant_id text NOT NULL,
+    id        text NOT NULL,
+    key       text NOT NULL,
+    doc       text NOT NULL,
+    since     integer NOT NULL,
+    change_id text NOT NULL,
+    PRIMARY KEY (tenant_id, id),
+    UNIQUE (tenant_id, key)
+);
+
+CREATE TABLE products_past (
+    tenant_id     text NOT NULL,
+    id            text NOT NULL,
+    key           text NOT NULL,
+    doc           text NOT NULL,
+    since         integer NOT NULL,
+    until         integer NOT NULL,
+    change_id     text NOT NULL,
+    end_change_id text NOT NULL,
+    PRIMARY KEY (tenant_id, id, end_change_id)
+) WITHOUT ROWID;
+
 CREATE TABLE requests (
     tenant_id     text NOT NULL,
     id            text NOT NULL,
@@ -187,6 +321,37 @@ CREATE TABLE secrets (
     name  text PRIMARY KEY,
     value blob NOT NULL
 );
+
+CREATE TABLE sites (
+    tenant_id text NOT NULL,
+    id        text NOT NULL,
+    dimension text NOT NULL,
+    key       text NOT NULL,
+    name      text NOT NULL,
+    parent_id text,
+    archived  integer NOT NULL,
+    since     integer NOT NULL,
+    change_id text NOT NULL,
+    PRIMARY KEY (tenant_id, id),
+    FOREIGN KEY (tenant_id, dimension) REFERENCES dimensions (tenant_id, key)
+);
+
+CREATE UNIQUE INDEX sites_by_key ON sites (tenant_id, dimension, key) WHERE key <> '';
+
+CREATE TABLE sites_past (
+    tenant_id     text NOT NULL,
+    id            text NOT NULL,
+    dimension     text NOT NULL,
+    key           text NOT NULL,
+    name          text NOT NULL,
+    parent_id     text,
+    archived      integer NOT NULL,
+    since         integer NOT NULL,
+    until         integer NOT NULL,
+    change_id     text NOT NULL,
+    end_change_id text NOT NULL,
+    PRIMARY KEY (tenant_id, id, end_change_id)
+) WITHOUT ROWID;
 
 CREATE TABLE sizes (
     tenant_id     text NOT NULL,
