@@ -2,7 +2,9 @@ package store_test
 
 import (
 	"database/sql"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -163,4 +165,45 @@ func TestTwoStoresOnOneDatabase(t *testing.T) {
 	onBoth(t, func(t *testing.T, url string) {
 		storetest.Crowd(t, open(t, url, store.Options{}), open(t, url, store.Options{}))
 	})
+}
+
+func TestTwoStoresFollowTheLog(t *testing.T) {
+	onBoth(t, func(t *testing.T, url string) {
+		storetest.Feed(t, open(t, url, store.Options{}), open(t, url, store.Options{}), !isSQLite(url))
+	})
+}
+
+// After pg_restore the server counts transactions from the beginning.
+func TestTheLogSurvivesAnotherServer(t *testing.T) {
+	t.Parallel()
+	url := postgresURL(t)
+	p := acme(t, open(t, url, store.Options{}))
+	ctx := t.Context()
+	mustExec(t, raw(t, url), `UPDATE changes SET xid = '1000000000'`)
+	_, err := store.Migrate(ctx, url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.write(t, func(tx *store.Tx) error {
+		_, err := tx.CreateUser(ctx, p.ref, person("ann", true))
+		return err
+	})
+	var actions []string
+	cursor := ""
+	for end := time.Now().Add(30 * time.Second); len(actions) < 3 && time.Now().Before(end); {
+		var changes []store.Change
+		if changes, cursor, err = p.ChangesSince(ctx, p.ref.Tenant, cursor, 1); err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range changes {
+			actions = append(actions, c.Action)
+		}
+	}
+	if want := []string{store.TenantCreated, store.ConnectionCreated, store.UserCreated}; !slices.Equal(actions, want) {
+		t.Errorf("got %v, want %v", actions, want)
+	}
+	_, _, err = p.ChangesSince(ctx, p.ref.Tenant, "1000000000.01990000-0000-7000-8000-000000000000", 1)
+	if !errors.Is(err, store.ErrCursor) {
+		t.Errorf("a cursor of the other server: got %v, want %v", err, store.ErrCursor)
+	}
 }

@@ -48,7 +48,7 @@ func Migrate(ctx context.Context, url string) (version int64, err error) {
 		}
 		if err == nil {
 			if _, err = p.Up(ctx); err == nil {
-				return newest(p), nil
+				return newest(p), restored(ctx, write)
 			}
 		}
 		if attempt == 20 || ctx.Err() != nil || d.name == "postgres" {
@@ -56,6 +56,26 @@ func Migrate(ctx context.Context, url string) (version int64, err error) {
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
+}
+
+// restored finds a log that another PostgreSQL server counted the transactions of,
+// as after pg_restore, and lets what is there stand before all that comes. Cursors
+// from before are no longer known (ErrCursor), or the log would seem to stand still.
+func restored(ctx context.Context, p *pool) error {
+	if p.dialect == sqliteDialect {
+		return nil
+	}
+	var elsewhere bool
+	err := p.db.GetContext(ctx, &elsewhere, `SELECT EXISTS (SELECT 1 FROM tenants t CROSS JOIN LATERAL
+			(SELECT c.xid FROM changes c WHERE c.tenant_id = t.id ORDER BY c.xid DESC, c.id DESC LIMIT 1) newest
+		WHERE newest.xid >= pg_snapshot_xmax(pg_current_snapshot()))`)
+	if err == nil && elsewhere {
+		_, err = p.db.ExecContext(ctx, `UPDATE changes SET xid = '0'`)
+	}
+	if err != nil {
+		return fmt.Errorf("migrate: the order of the log: %w", err)
+	}
+	return nil
 }
 
 // sqliteFile is the file that a database URL names, if it names one.

@@ -73,6 +73,8 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		{"SortingAsGo", sortingAsGo},
 		{"PagingThroughASortedList", sortedPaging},
 
+		{"ChangesInOrder", changesInOrder},
+
 		{"CrowdOnOneGroup", crowdOnOneGroup},
 		{"DeletedWhileAdded", deletedWhileAdded},
 		{"GroupsInAnyOrder", groupsInAnyOrder},
