@@ -173,6 +173,12 @@ func TestTwoStoresFollowTheLog(t *testing.T) {
 	})
 }
 
+func TestTwoStoresKeepAnOwner(t *testing.T) {
+	onBoth(t, func(t *testing.T, url string) {
+		storetest.OwnersLeave(t, open(t, url, store.Options{}), open(t, url, store.Options{}))
+	})
+}
+
 // After pg_restore the server counts transactions from the beginning.
 func TestTheLogSurvivesAnotherServer(t *testing.T) {
 	t.Parallel()

@@ -36,6 +36,10 @@ type dialect struct {
 	ids    string
 	idRows string
 	idList func([]string) any
+	// idParam is a parameter that is an id where the database can't tell.
+	idParam string
+	// agreeing is the isolation of reads that see one state.
+	agreeing sql.IsolationLevel
 	// notIn says that a column, named with its table, is none of ids, in the form that stays
 	// fast for 100,000 of them.
 	notIn func(column string) string
@@ -121,9 +125,10 @@ var sqliteDialect = &dialect{
 	name:  "sqlite",
 	goose: goose.DialectSQLite3,
 
-	ids:    "SELECT value FROM json_each(?)",
-	idRows: "SELECT value AS id FROM json_each(?)",
-	notIn:  func(column string) string { return column + " NOT IN (SELECT value FROM json_each(?))" },
+	ids:     "SELECT value FROM json_each(?)",
+	idRows:  "SELECT value AS id FROM json_each(?)",
+	idParam: "?",
+	notIn:   func(column string) string { return column + " NOT IN (SELECT value FROM json_each(?))" },
 	idList: func(ids []string) any {
 		text, _ := json.Marshal(ids)
 		return string(text)
@@ -204,6 +209,8 @@ var postgresDialect = &dialect{
 	forDelete: " FOR UPDATE",
 	ids:       "SELECT unnest(CAST(? AS uuid[]))",
 	idRows:    "SELECT unnest(CAST(? AS uuid[])) AS id",
+	idParam:   "CAST(? AS uuid)",
+	agreeing:  sql.LevelRepeatableRead,
 	notIn: func(column string) string {
 		return "NOT EXISTS (SELECT 1 FROM unnest(CAST(? AS uuid[])) AS w (id) WHERE w.id = " + column + ")"
 	},

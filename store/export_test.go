@@ -11,3 +11,19 @@ func (s *Store) GroupsQuery(c ConnectionRef, q Query) (query string, args []any)
 	query, args = s.pageQuery(c, q, `SELECT `+groupColumns, groupIndex)
 	return s.pool.db.Rebind(query), args
 }
+
+// SubjectQueries are the SQL that Subject asks with, and the look of whoever takes
+// somebody away.
+func (s *Store) SubjectQueries(tenant TenantID, who Who) (queries []string, args []any) {
+	from, args, err := who.find(tenant)
+	if err != nil {
+		panic(err)
+	}
+	for _, columns := range []string{subjectColumns, subjectColumns + withinColumn} {
+		queries = append(queries, s.pool.db.Rebind(`SELECT `+columns+` FROM `+from))
+	}
+	return queries, args
+}
+
+// GuardQuery is the SQL with which a user's removal looks for rights in the console.
+func (s *Store) GuardQuery() string { return s.pool.db.Rebind(guardQuery) }

@@ -113,6 +113,7 @@ func (tx *Tx) UpdateGroup(ctx context.Context, c ConnectionRef, id GroupID, chan
 }
 
 // DeleteGroup removes a group for good, with its memberships; the past keeps both.
+// Its mappings sleep: see Sleeping.
 func (tx *Tx) DeleteGroup(ctx context.Context, c ConnectionRef, id GroupID) error {
 	return tx.DeleteGroupIf(ctx, c, id, func(Group) error { return nil })
 }
@@ -152,6 +153,9 @@ func (tx *Tx) DeleteGroupIf(ctx context.Context, c ConnectionRef, id GroupID, al
 	}
 	tx.resize(c, "group", 0, 1)
 	changeID := tx.log(GroupDeleted, g.subject(c), detail)
+	if err := tx.sleep(ctx, c, g); err != nil {
+		return err
+	}
 	if _, err := tx.endMembers(ctx, changeID, `tenant_id = ? AND group_id = ?`, c.Tenant, id); err != nil {
 		return err
 	}

@@ -4,10 +4,12 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
+	"gatehouse/access"
 	"gatehouse/store"
 
 	"github.com/lib/pq"
@@ -21,6 +23,7 @@ func TestProbesUseAnIndex(t *testing.T) {
 		p := acme(t, s)
 		ctx := t.Context()
 		var last store.User
+		var ids []store.UserID
 		p.write(t, func(tx *store.Tx) error {
 			for i := range 2000 {
 				u := person(fmt.Sprintf("user%04d", i), true)
@@ -32,6 +35,7 @@ func TestProbesUseAnIndex(t *testing.T) {
 				if last, err = tx.CreateUser(ctx, p.ref, u); err != nil {
 					return err
 				}
+				ids = append(ids, last.ID)
 				if _, _, err := tx.CreateGroup(ctx, p.ref, team("group "+u.UserName), []store.MemberID{store.MemberID(last.ID)}); err != nil {
 					return err
 				}
@@ -101,6 +105,35 @@ func TestProbesUseAnIndex(t *testing.T) {
 				t.Errorf("%s: %v rows read, want a handful, of sorted ones in the order of the index:\n%s", c.what, rows, plan)
 			}
 		}
+		var grants []access.Grant
+		subjects := map[string]store.Who{"id": {ID: last.ID}, "userName": {UserName: "user1999"}, "e-mail": {Email: "user1999@corp.example"}, "nobody": {UserName: "nobody"}}
+		for _, id := range ids[1000:] {
+			toHer, toAll := access.ConsoleBaseline(""), access.ConsoleBaseline("")
+			toHer.Subject = access.Grantee{User: access.UserID(id)}
+			grants = append(grants, toHer, toAll)
+		}
+		p.write(t, func(tx *store.Tx) error {
+			_, err := tx.AddGrants(ctx, grants...)
+			return err
+		})
+		mustExec(t, db, `ANALYZE`)
+		check := func(what, query string, args []any) {
+			t.Helper()
+			if isSQLite(url) {
+				if plan := sqlitePlan(t, db, query, args); regexp.MustCompile(`SCAN (u|m|s|e|p|r|grants|users)\b`).MatchString(plan) {
+					t.Errorf("%s: got plan\n%swant no table read through", what, plan)
+				}
+			} else if rows, plan := postgresRows(t, db, query, args); rows > 30 {
+				t.Errorf("%s: %v rows read, want a handful:\n%s", what, rows, plan)
+			}
+		}
+		for what, who := range subjects {
+			queries, args := s.SubjectQueries(p.ref.Tenant, who)
+			for _, query := range queries {
+				check("subject by "+what, query, args)
+			}
+		}
+		check("rights in the console", s.GuardQuery(), []any{p.ref.Tenant, ids[7]})
 		for path, groups := range map[string]bool{"title": false, "displayname": false, "externalid": true, "meta.created": true} {
 			if by := (store.Sort{Attr: store.Attr{Path: strings.Split(path, ".")}}); !store.SortScans(by, groups) {
 				t.Errorf("sorted by %s: said to be in the order of an index, and there is none", path)

@@ -53,6 +53,11 @@ var (
 	ErrCycle = errors.New("a group within itself")
 	// ErrLimit says that a limit of Gatehouse forbids the change.
 	ErrLimit = errors.New("limit reached")
+	// ErrInvalid says that what was to be written contradicts itself or names
+	// something that isn't there.
+	ErrInvalid = errors.New("invalid")
+	// ErrInUse says that something else refers to what was to be changed.
+	ErrInUse = errors.New("in use")
 )
 
 // The kinds of identifier; each is a UUIDv7 in its canonical text form (RFC 9562)
@@ -160,6 +165,7 @@ type Store struct {
 	background sync.WaitGroup
 	now        func() time.Time
 	tokens     tokenCache
+	policies   policyCache
 }
 
 // Open connects to the database at url, sqlite://FILE or postgres://…, and
@@ -231,6 +237,8 @@ type work struct {
 	release func()
 	// before runs what has to be done before the next statement.
 	before func(context.Context) error
+	// alone transactions prepare statements on their own connection.
+	alone bool
 }
 
 // ready is called before every statement.
@@ -330,6 +338,13 @@ func (r reader) prepare(ctx context.Context, query string) (*sqlx.Stmt, func(), 
 		if err := r.work.ready(ctx); err != nil {
 			return nil, nil, err
 		}
+	}
+	if r.work != nil && r.work.alone {
+		st, err := r.work.tx.PreparexContext(ctx, r.pool.db.Rebind(query))
+		if err != nil {
+			return nil, nil, err
+		}
+		return st, func() { st.Close() }, nil
 	}
 	st, release, err := r.pool.prepare(r.context(ctx), query)
 	if err != nil || r.work == nil {

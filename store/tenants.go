@@ -49,6 +49,7 @@ func (tx *Tx) CreateTenant(ctx context.Context, name string) (Tenant, error) {
 		return t, fmt.Errorf("tenant %q: %w", name, err)
 	}
 	tx.actor.Tenant = t.ID
+	tx.insert(`policies (tenant_id, revision, changed_at)`, t.ID, zeroID, tx.now)
 	tx.log(TenantCreated, subject{kind: "tenant", id: string(t.ID), name: t.Name}, nil)
 	return t, nil
 }

@@ -118,7 +118,7 @@ func (tx *Tx) CreateUser(ctx context.Context, c ConnectionRef, u User) (User, er
 // UpdateUser changes a user by a pure function of what it is now, and gives it
 // with its groups; change may be called again. What it was goes to the past. When
 // nothing changes, nothing is written. Write's ErrTaken says that the new userName
-// is another's.
+// is another's, ErrLastOwner that the user is the last owner and has to stay.
 func (tx *Tx) UpdateUser(ctx context.Context, c ConnectionRef, id UserID, change func(User) (User, error)) (User, error) {
 	if err := tx.own(c); err != nil {
 		return User{}, err
@@ -138,6 +138,11 @@ func (tx *Tx) UpdateUser(ctx context.Context, c ConnectionRef, id UserID, change
 		return User{}, err
 	}
 
+	if before.Active && !u.Active {
+		if err := tx.guardOwner(ctx, id); err != nil {
+			return User{}, err
+		}
+	}
 	u.ID, u.CreatedAt, u.Groups = before.ID, before.CreatedAt, before.Groups
 	u.Version = before.Version + 1
 	u.ModifiedAt = later(tx.now, before.ModifiedAt)
@@ -162,6 +167,8 @@ func (tx *Tx) UpdateUser(ctx context.Context, c ConnectionRef, id UserID, change
 }
 
 // DeleteUser removes a user for good, with its memberships; the past keeps both.
+// Grants to the user stay, for nobody: ids are not used again. Write's
+// ErrLastOwner says that the user is the last owner and has to stay.
 func (tx *Tx) DeleteUser(ctx context.Context, c ConnectionRef, id UserID) error {
 	return tx.DeleteUserIf(ctx, c, id, func(User) error { return nil })
 }
@@ -189,6 +196,9 @@ func (tx *Tx) DeleteUserIf(ctx context.Context, c ConnectionRef, id UserID, allo
 		return err
 	}
 	if err := allowed(u); err != nil {
+		return err
+	}
+	if err := tx.guardOwner(ctx, id); err != nil {
 		return err
 	}
 	// Until the lock was had, another may have added the user to one more group.

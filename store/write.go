@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"gatehouse/access"
+
 	"github.com/jmoiron/sqlx"
 )
 
@@ -44,6 +46,10 @@ type Tx struct {
 	// lastChange is one of those that the transaction records, if there are any.
 	lastChange ChangeID
 	after      []func()
+	// edit is the tenant's policy once the transaction holds its lock, and owners
+	// are what decided who owns the tenant before it changed anything.
+	edit   *policyEdit
+	owners access.State
 	// failed is the first error of a statement. PostgreSQL takes nothing more
 	// then and SQLite would, so that the transaction ends on both.
 	failed error
@@ -170,6 +176,9 @@ func (s *Store) run(w *work, j *job) {
 		return
 	}
 	if j.err = tx.failed; j.err == nil {
+		j.err = tx.settle(context.Background())
+	}
+	if j.err == nil {
 		j.err = tx.record(context.Background())
 	}
 	j.waiting, j.sizes, j.change = tx.waiting, tx.sizes, tx.lastChange
