@@ -4,6 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
+
+	"gatehouse/access"
 
 	"github.com/jmoiron/sqlx"
 )
@@ -36,6 +39,11 @@ func (s *Store) Verify(ctx context.Context) ([]Finding, error) {
 		return nil, fmt.Errorf("verify keys: %w", err)
 	}
 	findings = append(findings, keys...)
+	policies, err := s.verifyPolicies(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("verify policies: %w", err)
+	}
+	findings = append(findings, policies...)
 	if s.pool.dialect.name == "sqlite" {
 		var rows []string
 		if err := s.list(ctx, &rows, `PRAGMA integrity_check`); err != nil {
@@ -96,7 +104,12 @@ var verifyQueries = []struct{ name, query string }{
 		SELECT 'user ' || CAST(id AS text) FROM users_past WHERE valid_until < valid_from
 		UNION ALL SELECT 'group ' || CAST(id AS text) FROM groups_past WHERE valid_until < valid_from
 		UNION ALL SELECT 'group ' || CAST(group_id AS text) || ' member ' || CAST(user_id AS text) FROM members_past WHERE until < since
-		UNION ALL SELECT 'group ' || CAST(group_id AS text) || ' member ' || CAST(member_id AS text) FROM subgroups_past WHERE until < since`},
+		UNION ALL SELECT 'group ' || CAST(group_id AS text) || ' member ' || CAST(member_id AS text) FROM subgroups_past WHERE until < since
+		UNION ALL SELECT 'dimension ' || key FROM dimensions_past WHERE until < since
+		UNION ALL SELECT 'site ' || CAST(id AS text) FROM sites_past WHERE until < since
+		UNION ALL SELECT 'product ' || key FROM products_past WHERE until < since
+		UNION ALL SELECT 'grant ' || CAST(id AS text) FROM grants_past WHERE until < since
+		UNION ALL SELECT 'person ' || CAST(user_id AS text) FROM people_past WHERE until < since`},
 	{"memberships began with a change in the log", `
 		SELECT 'group ' || CAST(m.group_id AS text) || ' member ' || CAST(m.user_id AS text) FROM members m
 		LEFT JOIN changes c ON c.tenant_id = m.tenant_id AND c.id = m.change_id WHERE c.id IS NULL
@@ -116,6 +129,74 @@ var verifyQueries = []struct{ name, query string }{
 	{"e-mail keys belong to a user of the connection", `
 		SELECT 'user ' || CAST(e.user_id AS text) FROM user_emails e
 		LEFT JOIN users u ON u.tenant_id = e.tenant_id AND u.id = e.user_id AND u.connection_id = e.connection_id WHERE u.id IS NULL`},
+	{"every tenant has a policy", `
+		SELECT 'tenant ' || CAST(t.id AS text) FROM tenants t LEFT JOIN policies p ON p.tenant_id = t.id WHERE p.tenant_id IS NULL`},
+	{"policy has the revision of a change in the log", `
+		SELECT 'tenant ' || CAST(p.tenant_id AS text) FROM policies p
+		LEFT JOIN changes c ON c.tenant_id = p.tenant_id AND c.id = p.revision
+		WHERE c.id IS NULL AND p.revision <> '` + zeroID + `'`},
+	{"policy is no older than what it consists of", `
+		SELECT 'tenant ' || CAST(p.tenant_id AS text) FROM policies p
+		WHERE p.changed_at < (SELECT MAX(since) FROM grants g WHERE g.tenant_id = p.tenant_id)
+		OR p.changed_at < (SELECT MAX(since) FROM sites s WHERE s.tenant_id = p.tenant_id)
+		OR p.changed_at < (SELECT MAX(since) FROM products o WHERE o.tenant_id = p.tenant_id)
+		OR p.changed_at < (SELECT MAX(since) FROM dimensions d WHERE d.tenant_id = p.tenant_id)`},
+	{"grants are for people and groups that are or were here", `
+		SELECT 'grant ' || CAST(g.id AS text) FROM grants g WHERE g.user_id IS NOT NULL
+		AND NOT EXISTS (SELECT 1 FROM users u WHERE u.tenant_id = g.tenant_id AND u.id = g.user_id)
+		AND NOT EXISTS (SELECT 1 FROM users_past u WHERE u.tenant_id = g.tenant_id AND u.id = g.user_id)
+		UNION ALL SELECT 'grant ' || CAST(g.id AS text) FROM grants g WHERE g.group_id IS NOT NULL
+		AND NOT EXISTS (SELECT 1 FROM groups o WHERE o.tenant_id = g.tenant_id AND o.id = g.group_id)
+		AND NOT EXISTS (SELECT 1 FROM groups_past o WHERE o.tenant_id = g.tenant_id AND o.id = g.group_id)`},
+	{"what we say of people is of people that are or were here", `
+		SELECT 'person ' || CAST(p.user_id AS text) FROM people p
+		WHERE NOT EXISTS (SELECT 1 FROM users u WHERE u.tenant_id = p.tenant_id AND u.id = p.user_id)
+		AND NOT EXISTS (SELECT 1 FROM users_past u WHERE u.tenant_id = p.tenant_id AND u.id = p.user_id)`},
+	{"policy began with a change in the log", policyWithoutChange("change_id", "")},
+	{"policy ended with a change in the log", policyWithoutChange("end_change_id", "_past")},
+}
+
+// policyWithoutChange finds rows of policy and of people whose change is missing.
+func policyWithoutChange(column, suffix string) string {
+	var queries []string
+	for _, table := range []string{"dimensions", "sites", "products", "grants", "people"} {
+		id := "id"
+		if table == "people" {
+			id = "user_id"
+		}
+		queries = append(queries, `SELECT '`+table+` ' || CAST(o.`+id+` AS text) FROM `+table+suffix+` o
+			LEFT JOIN changes c ON c.tenant_id = o.tenant_id AND c.id = o.`+column+` WHERE c.id IS NULL`)
+	}
+	return strings.Join(queries, " UNION ALL ")
+}
+
+// verifyPolicies reads the policy of every tenant and looks for grants of what
+// isn't there.
+func (s *Store) verifyPolicies(ctx context.Context) ([]Finding, error) {
+	const check = "grants are for known products, roles and sites"
+	tenants, err := s.Tenants(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var findings []Finding
+	for _, t := range tenants {
+		c, grants, err := s.catalogueAndGrants(ctx, t.ID, moment{})
+		if err != nil {
+			return nil, err
+		}
+		p, err := access.NewPolicy(c, grants)
+		if err != nil {
+			findings = append(findings, Finding{Check: "policy can be read", Detail: "tenant " + t.Name + ": " + err.Error()})
+			continue
+		}
+		for _, problem := range p.Problems() {
+			switch problem.Reason {
+			case access.UnknownProduct, access.UnknownRole, access.UnknownPermission, access.UnknownLevel, access.UnknownDimension, access.UnknownSite:
+				findings = append(findings, Finding{Check: check, Detail: fmt.Sprintf("grant %s: %s %s", problem.Grant, problem.Reason, problem.Name)})
+			}
+		}
+	}
+	return findings[:min(len(findings), maxFindings)], nil
 }
 
 // verifyKeys compares what users are found by with their documents.

@@ -1,9 +1,11 @@
 package store_test
 
 import (
+	"context"
 	"slices"
 	"testing"
 
+	"gatehouse/access"
 	"gatehouse/store"
 )
 
@@ -36,6 +38,22 @@ func TestVerifyFindsDamage(t *testing.T) {
 		{check: "columns agree with the document", damage: `UPDATE users SET external_id = 'eve' WHERE user_name = 'ann'`},
 		{check: "columns agree with the document", damage: `UPDATE users SET active = NOT active WHERE user_name = 'ann'`},
 		{check: "columns agree with the document", damage: `UPDATE users SET doc = '{' WHERE user_name = 'ann'`},
+		{check: "every tenant has a policy", damage: `DELETE FROM policies`},
+		{check: "policy has the revision of a change in the log", damage: `UPDATE policies SET revision = '` + nobody + `'`},
+		{check: "policy is no older than what it consists of", damage: `UPDATE policies SET changed_at = 1`},
+		{check: "policy can be read", damage: `UPDATE sites SET parent_id = id`},
+		{check: "grants are for people and groups that are or were here", damage: `UPDATE grants SET user_id = '` + nobody + `' WHERE user_id IS NOT NULL`},
+		{check: "grants are for people and groups that are or were here", damage: `UPDATE grants SET group_id = '` + nobody + `' WHERE group_id IS NOT NULL`},
+		{check: "grants are for known products, roles and sites", damage: `UPDATE grants SET product = 'x'`},
+		{check: "grants are for known products, roles and sites", damage: `UPDATE grants SET role = 'x'`},
+		{check: "grants are for known products, roles and sites", damage: `UPDATE grants SET scope = '{"sites":{"site":{"sites":["x"]}}}'`},
+		{check: "what we say of people is of people that are or were here", damage: `UPDATE people SET user_id = '` + nobody + `'`},
+		{check: "policy began with a change in the log", damage: `UPDATE grants SET change_id = '` + nobody + `'`},
+		{check: "policy began with a change in the log", damage: `UPDATE people SET change_id = '` + nobody + `'`},
+		{check: "policy ended with a change in the log", damage: `UPDATE sites_past SET end_change_id = '` + nobody + `'`},
+		{check: "policy ended with a change in the log", damage: `UPDATE people_past SET end_change_id = '` + nobody + `'`},
+		{check: "the past ends after it began", damage: `UPDATE grants_past SET until = since - 1`},
+		{check: "the past ends after it began", damage: `UPDATE people_past SET until = since - 1`},
 		{check: "file", sqlite: true, damage: `PRAGMA writable_schema = 1; DELETE FROM sqlite_master WHERE name = 'changes_by_subject'; PRAGMA schema_version = 999`},
 	}
 	onBoth(t, func(t *testing.T, url string) {
@@ -73,7 +91,8 @@ func TestVerifyFindsDamage(t *testing.T) {
 }
 
 // spoilt are the tables that damages touch.
-var spoilt = []string{"users", "users_past", "user_emails", "groups", "groups_past", "members", "members_past", "changes"}
+var spoilt = []string{"policies", "sites", "sites_past", "grants", "grants_past", "people", "people_past",
+	"users", "users_past", "user_emails", "groups", "groups_past", "members", "members_past", "changes"}
 
 // sound fills a database with something of every kind.
 func sound(t *testing.T, s *store.Store) {
@@ -95,7 +114,11 @@ func sound(t *testing.T, s *store.Store) {
 		if err != nil {
 			return err
 		}
-		if _, _, err := tx.CreateGroup(ctx, p.ref, team("crew"), members); err != nil {
+		crew, _, err := tx.CreateGroup(ctx, p.ref, team("crew"), members)
+		if err != nil {
+			return err
+		}
+		if err := soundPolicy(ctx, tx, ids[1], crew.ID); err != nil {
 			return err
 		}
 		gone, _, err := tx.CreateGroup(ctx, p.ref, team("gone"), members)
@@ -107,4 +130,40 @@ func sound(t *testing.T, s *store.Store) {
 		}
 		return tx.DeleteUser(ctx, p.ref, ids[2])
 	})
+}
+
+// soundPolicy makes something of every kind, and what it was before.
+func soundPolicy(ctx context.Context, tx *store.Tx, user store.UserID, group store.GroupID) error {
+	if err := tx.SetDimension(ctx, access.Dimension{ID: "site"}); err != nil {
+		return err
+	}
+	sites, err := tx.AddSites(ctx, access.Site{Dimension: "site", Key: "eu"})
+	if err != nil {
+		return err
+	}
+	if _, err := tx.ChangeSite(ctx, sites[0].ID, func(s access.Site) access.Site { s.Name = "Europe"; return s }); err != nil {
+		return err
+	}
+	err = tx.SetProduct(ctx, access.Product{ID: "wiki", Permissions: []access.Permission{{ID: "pages"}}, Dimensions: []access.DimensionID{"site"},
+		Roles: []access.Role{{ID: "writer", Permissions: map[access.PermissionID]access.Level{"pages": access.LevelAllow}}}})
+	if err != nil {
+		return err
+	}
+	writer := access.Grant{Effect: access.Allow, Product: "wiki", Role: "writer", Subject: access.Grantee{User: access.UserID(user)},
+		Scope: access.Scope{Sites: map[access.DimensionID]access.Selection{"site": {Sites: []access.SiteID{sites[0].ID}}}}}
+	mapping := writer
+	mapping.Subject = access.Grantee{Group: access.GroupID(group)}
+	grants, err := tx.AddGrants(ctx, writer, mapping, writer)
+	if err != nil {
+		return err
+	}
+	if err := tx.EndGrants(ctx, grants[2].ID); err != nil {
+		return err
+	}
+	for _, kind := range []access.Kind{access.KindGuest, access.KindClient} {
+		if _, err := tx.ChangePerson(ctx, user, func(p store.Person) store.Person { p.Kind = kind; return p }); err != nil {
+			return err
+		}
+	}
+	return nil
 }
