@@ -7,6 +7,8 @@ import (
 
 	"gatehouse/internal/web"
 	"gatehouse/store"
+
+	scimerr "github.com/elimity-com/scim/errors"
 )
 
 // asUser is the row of a document; a new user is active unless it says otherwise.
@@ -40,6 +42,18 @@ func text(doc document, name string) string {
 func userTaken(err error, userName string) error {
 	if errors.Is(err, store.ErrTaken) {
 		return uniqueness("A user with userName %s already exists in this connection: match it, or choose another userName.", shorten(userName))
+	}
+	return err
+}
+
+// lastOwner is the 409 for taking away the last person who owns the tenant's
+// console.
+func lastOwner(err error) error {
+	if errors.Is(err, store.ErrLastOwner) {
+		return scimerr.ScimError{
+			Detail: "This user is the last owner of Gatehouse, so that deactivating or deleting it would lock everybody out. Make somebody else an owner in Gatehouse, then send this again.",
+			Status: http.StatusConflict,
+		}
 	}
 	return err
 }
@@ -184,7 +198,7 @@ func (s *Server) changeUser(w http.ResponseWriter, r *http.Request, c caller, ch
 		return nil
 	})
 	if err != nil {
-		return userTaken(userMissing(err, id), after.UserName)
+		return lastOwner(userTaken(userMissing(err, id), after.UserName))
 	}
 	return sendUser(w, c, userResource(after), p, http.StatusOK)
 }
@@ -199,7 +213,7 @@ func (s *Server) deleteUser(w http.ResponseWriter, r *http.Request, c caller) er
 		return tx.DeleteUserIf(r.Context(), c.conn, store.UserID(id), func(u store.User) error { return conds.write(u.Version) })
 	})
 	if err != nil {
-		return userMissing(err, id)
+		return lastOwner(userMissing(err, id))
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil
