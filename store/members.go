@@ -156,31 +156,32 @@ func (r reader) EachMember(ctx context.Context, c ConnectionRef, groups []GroupI
 			ids = append(ids, string(g))
 		}
 	}
-	query, idArg := `SELECT m.group_id, m.user_id FROM members m JOIN groups g ON g.tenant_id = m.tenant_id AND g.id = m.group_id
-		WHERE m.tenant_id = ? AND g.connection_id = ? AND m.group_id IN (`+r.pool.dialect.ids+`)
-		AND (m.group_id, m.user_id) > (?, ?) ORDER BY m.group_id, m.user_id LIMIT 10000`, r.pool.dialect.idList(ids)
-	if len(ids) == 1 {
-		query, idArg = `SELECT m.group_id, m.user_id FROM members m JOIN groups g ON g.tenant_id = m.tenant_id AND g.id = m.group_id
-			WHERE m.tenant_id = ? AND g.connection_id = ? AND m.group_id = ?
-			AND (m.group_id, m.user_id) > (?, ?) ORDER BY m.user_id LIMIT 10000`, ids[0]
+	d := r.pool.dialect
+	var own []string
+	err := r.list(ctx, &own, `SELECT CAST(id AS text) FROM groups
+		WHERE tenant_id = ? AND connection_id = ? AND id IN (`+d.ids+`) ORDER BY id`, c.Tenant, c.ID, d.idList(ids))
+	if err != nil {
+		return err
 	}
-	type membership struct {
-		group GroupID
-		user  UserID
+	if len(own) == 1 {
+		return r.eachMemberOf(ctx, c.Tenant, own[0], f)
 	}
+	type membership struct{ group, user string }
 	last := membership{zeroID, zeroID}
 	for {
 		var page []membership
 		err := r.each(ctx, func(rows *sqlx.Rows) error {
 			var m membership
+			err := rows.Scan(&m.group, &m.user)
 			page = append(page, m)
-			return rows.Scan(&page[len(page)-1].group, &page[len(page)-1].user)
-		}, query, c.Tenant, c.ID, idArg, last.group, last.user)
+			return err
+		}, `SELECT group_id, user_id FROM members WHERE tenant_id = ? AND group_id IN (`+d.ids+`)
+			AND (group_id, user_id) > (?, ?) ORDER BY group_id, user_id LIMIT 10000`, c.Tenant, d.idList(own), last.group, last.user)
 		if err != nil {
 			return err
 		}
 		for _, m := range page {
-			if err := f(m.group, m.user); err != nil {
+			if err := f(GroupID(m.group), UserID(m.user)); err != nil {
 				return err
 			}
 		}
@@ -188,6 +189,31 @@ func (r reader) EachMember(ctx context.Context, c ConnectionRef, groups []GroupI
 			return nil
 		}
 		last = page[len(page)-1]
+	}
+}
+
+// eachMemberOf is EachMember for one group, which may be a large one.
+func (r reader) eachMemberOf(ctx context.Context, tenant TenantID, group string, f func(GroupID, UserID) error) error {
+	page := make([]string, 0, 100)
+	for last := zeroID; ; last = page[len(page)-1] {
+		page = page[:0]
+		var user string
+		err := r.each(ctx, func(rows *sqlx.Rows) error {
+			err := rows.Scan(&user)
+			page = append(page, user)
+			return err
+		}, `SELECT user_id FROM members WHERE tenant_id = ? AND group_id = ? AND user_id > ? ORDER BY user_id LIMIT 10000`, tenant, group, last)
+		if err != nil {
+			return err
+		}
+		for _, user := range page {
+			if err := f(GroupID(group), UserID(user)); err != nil {
+				return err
+			}
+		}
+		if len(page) < memberPage {
+			return nil
+		}
 	}
 }
 
