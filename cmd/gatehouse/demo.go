@@ -13,7 +13,10 @@ import (
 	"path/filepath"
 	"time"
 
+	"gatehouse/access"
+	"gatehouse/examples"
 	"gatehouse/internal/fixture"
+	"gatehouse/internal/policyfile"
 	"gatehouse/store"
 )
 
@@ -221,7 +224,59 @@ func (c *demoCmd) company(ctx context.Context, a *app, st *store.Store, url stri
 			})
 		}
 	}
+	if err := c.access(ctx, a, st); err != nil {
+		return info, fmt.Errorf("access of the sample company: %w", err)
+	}
 	return info, nil
+}
+
+// access lets the company use five products: the examples. The people of Dijkwerk
+// are its clients.
+func (c *demoCmd) access(ctx context.Context, a *app, st *store.Store) error {
+	t, err := st.TenantNamed(ctx, store.DefaultTenant)
+	if err != nil {
+		return err
+	}
+	now, err := st.Snapshot(ctx, t.ID)
+	if err != nil {
+		return err
+	}
+	err = st.Write(ctx, a.actor(t.ID), func(tx *store.Tx) error {
+		for id, named := range now.Users {
+			if named.Connection != "okta" {
+				continue
+			}
+			_, err := tx.ChangePerson(ctx, store.UserID(id), func(p store.Person) store.Person {
+				p.Kind = access.KindClient
+				return p
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	files, err := fs.Glob(examples.Files, "*.yaml")
+	if err != nil {
+		return err
+	}
+	for _, file := range files {
+		data, err := fs.ReadFile(examples.Files, file)
+		if err != nil {
+			return err
+		}
+		_, err = applyFile(a, st, t, func(now store.Snapshot) (*policyfile.Wanted, error) {
+			return policyfile.Read(file, data, now)
+		}, "")
+		if err != nil {
+			return err
+		}
+	}
+	a.progressDone(fmt.Sprintf("Access: %d products, as 'gatehouse export' shows them", len(files)))
+	return nil
 }
 
 // progress shows how many requests were made, on one line, if a person watches.

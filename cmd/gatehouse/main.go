@@ -22,6 +22,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"gatehouse/internal/policyfile"
 	"gatehouse/store"
 )
 
@@ -48,6 +49,11 @@ type cli struct {
 	Connection connectionCmd `cmd:"" help:"Connections: one for each identity provider of a tenant."`
 	Token      tokenCmd      `cmd:"" help:"Tokens: what a provider shows to write to its connection."`
 	Client     clientCmd     `cmd:"" help:"OAuth clients: what a provider gets short-lived access tokens with."`
+	Export     exportCmd     `cmd:"" help:"Write products, sites and grants as a file."`
+	Plan       planCmd       `cmd:"" help:"Show what a file of products, sites and grants would change, and for whom."`
+	Apply      applyCmd      `cmd:"" help:"Make a tenant what a file of products, sites and grants says."`
+	Sites      sitesCmd      `cmd:"" help:"Sites: where access is given, from and to spreadsheets."`
+	Explain    explainCmd    `cmd:"" help:"Say whether somebody may do something somewhere, and why."`
 	Requests   requestsCmd   `cmd:"" help:"Requests: what a provider really sent, what it was answered, and why it failed."`
 	Replay     replayCmd     `cmd:"" help:"Play recorded identity-provider traffic against a SCIM endpoint."`
 	Routes     routesCmd     `cmd:"" help:"List every address that the server answers, and who may use it."`
@@ -114,11 +120,15 @@ func (e exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(e)
 
 // complain says what went wrong, to a person or, with --json, to a program.
 func (a *app) complain(err error) {
-	if a.cfg.JSON {
-		json.NewEncoder(a.stderr).Encode(map[string]string{"error": err.Error()})
+	if !a.cfg.JSON {
+		fmt.Fprintln(a.stderr, "gatehouse:", err)
 		return
 	}
-	fmt.Fprintln(a.stderr, "gatehouse:", err)
+	complaint := map[string]any{"error": err.Error()}
+	if mistakes := (policyfile.Mistakes)(nil); errors.As(err, &mistakes) {
+		complaint["mistakes"] = mistakes
+	}
+	json.NewEncoder(a.stderr).Encode(complaint)
 }
 
 // print writes a result: as one line of JSON with --json, otherwise as text.

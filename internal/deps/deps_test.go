@@ -27,8 +27,10 @@ var table = map[string][]string{
 	"api":             {"access", "store", "internal/web"},
 	"ui":              {"access", "store", "internal/web", "oidc"},
 	"cmd/gatehouse": {"access", "api", "migrations", "oidc", "scim", "store", "ui", "internal/web",
-		"internal/fixture", "internal/replay"}, // the demo's company and its player
+		"internal/fixture", "internal/policyfile", "internal/replay", "examples"}, // the demo's company and its player
 
+	"examples":            {},
+	"internal/policyfile": {"access", "store"},
 	"internal/bench":      {"access", "store", "internal/fixture", "internal/pgtest", "internal/replay"},
 	"internal/deps":       {},
 	"internal/e2e":        {"internal/fixture", "internal/idptest", "internal/patchmodel", "internal/pgtest", "internal/replay"},
@@ -41,7 +43,7 @@ var table = map[string][]string{
 
 // support is what any test may import beside what its package may. An edge's
 // tests don't import another edge either.
-var support = []string{"internal/fixture", "internal/idptest", "internal/patchmodel", "internal/pgtest", "internal/replay", "store/storetest"}
+var support = []string{"examples", "internal/fixture", "internal/idptest", "internal/patchmodel", "internal/pgtest", "internal/replay", "store/storetest"}
 
 // standardOnly are packages that import nothing but the standard library, so
 // that they can be read and trusted alone.

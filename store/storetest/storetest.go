@@ -34,6 +34,8 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		{"LongLogs", longLogs},
 		{"DeletedOnCondition", deletedOnCondition},
 
+		{"Snapshot", snapshot},
+
 		{"Tenants", tenants},
 		{"Connections", connections},
 		{"TenantsNeverMeet", tenantsNeverMeet},
