@@ -184,7 +184,7 @@ func creators(ops []*bulkOperation) map[string]*bulkOperation {
 func (op *bulkOperation) read(value any) error {
 	object, ok := value.(document)
 	if !ok {
-		return invalid(scimerr.ScimTypeInvalidSyntax, "An operation has to be an object with method, path and data, not %s.", shorten(value))
+		return invalid(scimerr.ScimTypeInvalidSyntax, "An operation has to be an object with method, path and data, not text, a number or a list.")
 	}
 	path := ""
 	for _, field := range []struct {
@@ -223,7 +223,8 @@ func (op *bulkOperation) read(value any) error {
 	}
 	data := object[sameKey(object, "data")]
 	if op.data, ok = data.(document); !ok {
-		return invalid(scimerr.ScimTypeInvalidSyntax, "data of a %s has to be a JSON object, not %s.", op.method, shorten(data))
+		// Not repeated: in JSON that was put into a text nothing tells a password apart.
+		return invalid(scimerr.ScimTypeInvalidSyntax, "data of a %s has to be a JSON object, not JSON in a text, or nothing.", op.method)
 	}
 	return nil
 }
