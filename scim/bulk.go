@@ -88,7 +88,7 @@ func (s *Server) maxBulkPayload() int64 { return min(maxBulkPayload, s.opts.MaxB
 // bulk answers POST /Bulk. Each operation is what it would be as a request of its
 // own, in a transaction of its own, and by the same handler.
 func (s *Server) bulk(w http.ResponseWriter, r *http.Request, c caller) error {
-	data, err := s.readBytes(w, r, s.maxBulkPayload())
+	data, release, err := s.readBytes(w, r, c, s.maxBulkPayload())
 	var large *http.MaxBytesError
 	if errors.As(err, &large) {
 		return bulkTooLarge("The request is larger than maxPayloadSize, %d bytes: send its operations in several requests.", large.Limit)
@@ -96,6 +96,7 @@ func (s *Server) bulk(w http.ResponseWriter, r *http.Request, c caller) error {
 	if err != nil {
 		return err
 	}
+	defer release()
 	leave, err := s.heavy.enter(r.Context(), c.conn.ID)
 	if err != nil {
 		return err
