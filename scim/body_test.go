@@ -2,10 +2,13 @@ package scim
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -158,4 +161,65 @@ func TestCursorsEnd(t *testing.T) {
 	if doc := e.want(400, "GET", next, ""); text(doc, "scimType") != string(scimTypeExpiredCursor) {
 		t.Errorf("after %v: got %v, want expiredCursor", cursorLife, doc)
 	}
+}
+
+// slowBody is a body without end. It says when so many bytes were read, and then
+// has no more until its client goes on.
+type slowBody struct {
+	read, pause int
+	seen        func() // after each read; nil for nothing
+	paused      func()
+	goOn        <-chan struct{}
+}
+
+func (b *slowBody) Read(p []byte) (int, error) {
+	if b.read >= b.pause {
+		b.paused()
+		<-b.goOn
+		return 0, io.EOF
+	}
+	n := min(len(p), b.pause-b.read)
+	clear(p[:n])
+	b.read += n
+	if b.seen != nil {
+		b.seen()
+	}
+	return n, nil
+}
+
+// Whoever sends many large bodies at a time fills no memory with those that wait.
+func TestLargeBodiesAreReadInTurn(t *testing.T) {
+	t.Parallel()
+	p := newRig(t)
+	send := func(ctx context.Context, b *slowBody) int {
+		r := httptest.NewRequestWithContext(ctx, "POST", p.path+"/Groups", b)
+		r.Header.Set("Authorization", "Bearer "+p.token)
+		w := httptest.NewRecorder()
+		p.handler.ServeHTTP(w, r)
+		return w.Code
+	}
+	goOn, reading := make(chan struct{}), make(chan struct{})
+	var senders sync.WaitGroup
+	for range bodyTurns {
+		senders.Go(func() {
+			send(t.Context(), &slowBody{pause: maxUserBody + 1, paused: func() { reading <- struct{}{} }, goOn: goOn})
+		})
+	}
+	for range bodyTurns {
+		<-reading
+	}
+	// One more, whose client goes away when its turn would have to come.
+	ctx, cancel := context.WithCancel(t.Context())
+	late := &slowBody{pause: 4 * maxUserBody, paused: func() {}, goOn: ctx.Done()}
+	late.seen = func() {
+		if late.read >= maxUserBody {
+			cancel()
+		}
+	}
+	status := send(ctx, late)
+	if status != http.StatusServiceUnavailable || late.read > maxUserBody {
+		t.Errorf("got %d after %d bytes, want 503 after %d", status, late.read, maxUserBody)
+	}
+	close(goOn)
+	senders.Wait()
 }

@@ -88,7 +88,7 @@ func (s *Server) maxBulkPayload() int64 { return min(maxBulkPayload, s.opts.MaxB
 // bulk answers POST /Bulk. Each operation is what it would be as a request of its
 // own, in a transaction of its own, and by the same handler.
 func (s *Server) bulk(w http.ResponseWriter, r *http.Request, c caller) error {
-	data, err := s.readBytes(w, r, s.maxBulkPayload())
+	data, release, err := s.readBytes(w, r, c, s.maxBulkPayload())
 	var large *http.MaxBytesError
 	if errors.As(err, &large) {
 		return bulkTooLarge("The request is larger than maxPayloadSize, %d bytes: send its operations in several requests.", large.Limit)
@@ -96,6 +96,7 @@ func (s *Server) bulk(w http.ResponseWriter, r *http.Request, c caller) error {
 	if err != nil {
 		return err
 	}
+	defer release()
 	leave, err := s.heavy.enter(r.Context(), c.conn.ID)
 	if err != nil {
 		return err
@@ -184,7 +185,7 @@ func creators(ops []*bulkOperation) map[string]*bulkOperation {
 func (op *bulkOperation) read(value any) error {
 	object, ok := value.(document)
 	if !ok {
-		return invalid(scimerr.ScimTypeInvalidSyntax, "An operation has to be an object with method, path and data, not %s.", shorten(value))
+		return invalid(scimerr.ScimTypeInvalidSyntax, "An operation has to be an object with method, path and data, not text, a number or a list.")
 	}
 	path := ""
 	for _, field := range []struct {
@@ -223,7 +224,8 @@ func (op *bulkOperation) read(value any) error {
 	}
 	data := object[sameKey(object, "data")]
 	if op.data, ok = data.(document); !ok {
-		return invalid(scimerr.ScimTypeInvalidSyntax, "data of a %s has to be a JSON object, not %s.", op.method, shorten(data))
+		// Not repeated: in JSON that was put into a text nothing tells a password apart.
+		return invalid(scimerr.ScimTypeInvalidSyntax, "data of a %s has to be a JSON object, not JSON in a text, or nothing.", op.method)
 	}
 	return nil
 }

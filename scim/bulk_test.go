@@ -205,6 +205,24 @@ func TestBulkIsOneLineInTheLog(t *testing.T) {
 	}
 }
 
+// A client that puts JSON into a text sends passwords that nobody recognises:
+// neither the answer nor the log repeats it.
+func TestBulkRepeatsNoTextThatShouldBeAnObject(t *testing.T) {
+	t.Parallel()
+	p := newRig(t)
+	var log bytes.Buffer
+	p.handler = web.Log(slog.New(slog.NewJSONHandler(&log, nil)), nil, p.handler)
+	const data = `"{\"password\":\"hunter2\"}"`
+	status, answer := p.do(t.Context(), "POST", "/Bulk", `{"Operations":[
+		{"method":"POST","bulkId":"1","path":"/Users","data":`+data+`}, `+data+`, [{"password":"hunter2"}]]}`)
+	if said := string(jsonOf(answer)); status != 200 || strings.Count(said, "invalidSyntax") != 3 || strings.Contains(said, "hunter2") {
+		t.Errorf("got %d %s, want invalidSyntax three times and no password", status, said)
+	}
+	if strings.Count(log.String(), "invalidSyntax") != 3 || strings.Contains(log.String(), "hunter2") {
+		t.Errorf("the log has %s, want three errors and no password", &log)
+	}
+}
+
 // When the database is away, what follows is not tried, and says so.
 func TestBulkWithoutDatabase(t *testing.T) {
 	t.Parallel()

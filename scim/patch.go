@@ -554,7 +554,8 @@ func namedIDs(f store.Filter) ([]string, bool) {
 	return nil, false
 }
 
-// memberChange collects what operations do to members, in order.
+// memberChange collects what operations do to members, in order. Ids count
+// in any case, as in the store: the last operation wins in whatever spelling.
 type memberChange struct {
 	replace bool
 	// member says of each id that was named whether it is a member afterwards.
@@ -570,6 +571,9 @@ func (m *memberChange) set(member bool, ids []string) {
 		m.member = make(map[string]bool, len(ids))
 	}
 	for _, id := range ids {
+		if isID(id) {
+			id = foldName(id)
+		}
 		if _, named := m.member[id]; !named {
 			m.order = append(m.order, id)
 		}

@@ -163,6 +163,8 @@ func TestPatchGroups(t *testing.T) {
 		{"add without a path", `[{"op":"add","value":{"$GRP:members":[{"value":"u1"}]}}]`, opsGroup, delta([]string{"u1"}, nil)},
 		{"several by or", `[{"op":"remove","path":"members[value eq \"a\" or (value eq \"b\")]"}]`, opsGroup, delta(nil, []string{"a", "b"})},
 		{"the last word counts", `[{"op":"remove","path":"members","value":"u1"},{"op":"add","path":"members","value":"u1"}]`, opsGroup, delta([]string{"u1"}, nil)},
+		{"the last word counts in any spelling of an id", `[{"op":"add","path":"members","value":"01A202B9-CE0D-7231-8410-881727F555BB"},{"op":"remove","path":"members[value eq \"01a202b9-ce0d-7231-8410-881727f555bb\"]"}]`, opsGroup, delta(nil, []string{"01a202b9-ce0d-7231-8410-881727f555bb"})},
+		{"nor is another spelling left of a replacement", `[{"op":"replace","path":"members","value":["01A202B9-CE0D-7231-8410-881727F555BB","u2"]},{"op":"remove","path":"members","value":"01a202b9-ce0d-7231-8410-881727f555bb"}]`, opsGroup, exactly("u2")},
 		{"after a replacement only what is in counts", `[{"op":"add","path":"members","value":"u0"},{"op":"replace","path":"members","value":["u1","u2"]},{"op":"remove","path":"members","value":["u1","u0"]},{"op":"add","path":"members","value":"u3"}]`, opsGroup, exactly("u2", "u3")},
 	} {
 		got, members, ignored, err := groupType.patch(mustDecode(t, opsGroup), mustParse(t, c.operations))

@@ -64,6 +64,7 @@ type recorder struct {
 	queued  int // bytes
 	losses  map[store.ConnectionRef]int
 	refused map[refuser]*refusals // of this minute
+	known   map[string]bool       // connections and clients that have called, by id
 	full    chan struct{}
 
 	// Of run alone:
@@ -89,7 +90,7 @@ type refusals struct {
 func newRecorder(st *store.Store, opts Options) *recorder {
 	return &recorder{
 		store: st, log: opts.Log, keep: opts.RecordFor, mask: opts.MaskPersonal,
-		losses: map[store.ConnectionRef]int{}, refused: map[refuser]*refusals{}, places: map[string]store.ConnectionRef{},
+		losses: map[store.ConnectionRef]int{}, refused: map[refuser]*refusals{}, known: map[string]bool{}, places: map[string]store.ConnectionRef{},
 		full: make(chan struct{}, 1), minute: st.Now().Truncate(time.Minute),
 	}
 }
@@ -304,10 +305,13 @@ func (x *exchange) cost() int {
 func (r *recorder) add(x *exchange) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if x.conn.ID == "" {
-		if !r.refuse(x) {
-			return
+	if x.conn.ID != "" {
+		r.known[string(x.conn.ID)] = true
+		if x.refuser.client {
+			r.known[x.refuser.named] = true
 		}
+	} else if !r.refuse(x) {
+		return
 	}
 	if x.spare() || r.queued+x.cost() > maxQueued {
 		r.lost.Add(1)
@@ -332,7 +336,8 @@ func (r *recorder) add(x *exchange) {
 func (r *recorder) refuse(x *exchange) bool {
 	n := r.refused[x.refuser]
 	if n == nil {
-		if !isID(x.refuser.named) || len(r.refused) >= maxRefusers {
+		// Names that somebody made up leave room for those of real connections.
+		if !isID(x.refuser.named) || len(r.refused) >= maxRefusers && !r.known[x.refuser.named] {
 			return false
 		}
 		n = new(refusals)

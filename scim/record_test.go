@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"gatehouse/internal/web"
 	"gatehouse/store"
 )
@@ -269,6 +271,22 @@ func TestRefusalsFillNoTable(t *testing.T) {
 	}
 	if len(all) != keptRefusals+1 || count != 50 {
 		t.Errorf("got %d rows for %d requests, want %d for 50", len(all), count, keptRefusals+1)
+	}
+}
+
+// Whoever makes connections up by the thousand doesn't hide what happens to those
+// that there are.
+func TestMadeUpConnectionsHideNoRefusal(t *testing.T) {
+	t.Parallel()
+	p := newStudio(t, Options{RecordFor: time.Hour})
+	p.do("GET", "/Users", "", p.token)
+	for range maxRefusers + 1 {
+		p.do("GET", "//scim/"+uuid.NewString()+"/v2/Users", "", "x")
+	}
+	p.do("GET", "/Groups", "", "ghs_"+canary)
+	p.edge.recorder.flush(t.Context(), false)
+	if all := p.recorded(t); len(all) != 2 || all[0].Status != 401 && all[1].Status != 401 {
+		t.Errorf("got %+v, want a request that was answered and one that was refused", all)
 	}
 }
 

@@ -17,6 +17,7 @@
 package scim
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -74,7 +75,8 @@ type Server struct {
 	cursorKey []byte
 	used      usage
 	limits    limiters
-	heavy     heavyWork
+	heavy     turns
+	bodies    turns
 	recorder  *recorder
 }
 
@@ -96,7 +98,10 @@ func New(ctx context.Context, st *store.Store, opts Options) (*Server, error) {
 			return nil, err
 		}
 	}
-	return &Server{store: st, opts: opts, cursorKey: key, recorder: newRecorder(st, opts)}, nil
+	return &Server{
+		store: st, opts: opts, cursorKey: key, recorder: newRecorder(st, opts),
+		heavy: turns{n: heavyTurns}, bodies: turns{n: bodyTurns},
+	}, nil
 }
 
 // caller is the identity provider behind a request.
@@ -350,10 +355,11 @@ const maxUserBody = 1 << 20
 // readBody reads the JSON object of a request. One that is large waits for its
 // turn.
 func (s *Server) readBody(w http.ResponseWriter, r *http.Request, c caller, limit int64) (map[string]any, error) {
-	data, err := s.readBytes(w, r, limit)
+	data, release, err := s.readBytes(w, r, c, limit)
 	if err != nil {
 		return nil, err
 	}
+	defer release()
 	if len(data) > maxUserBody && !c.inTurn {
 		leave, err := s.heavy.enter(r.Context(), c.conn.ID)
 		if err != nil {
@@ -378,27 +384,43 @@ func decodeObject(data []byte) (map[string]any, error) {
 }
 
 // readBytes reads the body of a request, after its headers have been found in
-// order.
-func (s *Server) readBytes(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+// order. Release it when it is no longer needed: those waiting would fill the
+// memory, so that only a few large ones are read at a time.
+func (s *Server) readBytes(w http.ResponseWriter, r *http.Request, c caller, limit int64) (data []byte, release func(), err error) {
 	if ct := r.Header.Get("Content-Type"); ct != "" {
 		media, params, err := mime.ParseMediaType(ct)
 		charset := strings.ToLower(params["charset"])
 		if err != nil || media != "application/scim+json" && media != "application/json" || charset != "" && charset != "utf-8" {
-			return nil, scimerr.ScimError{Status: http.StatusUnsupportedMediaType, Detail: "The Content-Type is " + shorten(ct) + ": send application/scim+json."}
+			return nil, nil, scimerr.ScimError{Status: http.StatusUnsupportedMediaType, Detail: "The Content-Type is " + shorten(ct) + ": send application/scim+json."}
 		}
 	}
 	if enc := r.Header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
-		return nil, scimerr.ScimError{Status: http.StatusUnsupportedMediaType, Detail: "The Content-Encoding is " + shorten(enc) + ": send the body as it is."}
+		return nil, nil, scimerr.ScimError{Status: http.StatusUnsupportedMediaType, Detail: "The Content-Encoding is " + shorten(enc) + ": send the body as it is."}
 	}
-	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, min(limit, s.opts.MaxBody)))
-	if err != nil {
-		var large *http.MaxBytesError
-		if errors.As(err, &large) {
-			return nil, err
+	body := http.MaxBytesReader(w, r.Body, min(limit, s.opts.MaxBody))
+	release = func() {}
+	data, err = io.ReadAll(io.LimitReader(body, maxUserBody))
+	if err == nil && len(data) == maxUserBody {
+		if release, err = s.bodies.enter(r.Context(), c.conn.ID); err != nil {
+			if errors.As(err, new(tooMany)) {
+				// Clients that are still sending when they are answered see a broken connection.
+				_, _ = io.Copy(io.Discard, body)
+			}
+			return nil, nil, err
 		}
-		return nil, invalid(scimerr.ScimTypeInvalidSyntax, "The body could not be read to its end: %v.", err)
+		rest := bytes.NewBuffer(data)
+		_, err = rest.ReadFrom(body)
+		data = rest.Bytes()
 	}
-	return data, nil
+	if err == nil {
+		return data, release, nil
+	}
+	release()
+	var large *http.MaxBytesError
+	if !errors.As(err, &large) {
+		err = invalid(scimerr.ScimTypeInvalidSyntax, "The body could not be read to its end: %v.", err)
+	}
+	return nil, nil, err
 }
 
 // noteIgnored puts attributes that were left out into the request's log line.
@@ -535,10 +557,18 @@ func (l *limiters) bucket(c store.ConnectionID, perSecond float64) *rate.Limiter
 	return lim
 }
 
-// heavyWork lets each connection do two things at a time that take much memory or
-// time: large bodies, bulks, and filters that read every document. The others of that
-// connection wait; other connections don't notice.
-type heavyWork struct {
+// heavyTurns is how many things a connection does at a time that take much memory
+// or time: decoding large bodies, bulks, and filters that read every document.
+const heavyTurns = 2
+
+// bodyTurns is how many large bodies of a connection are in memory at a time, read
+// or waiting to be decoded.
+const bodyTurns = 4
+
+// turns lets each connection do n things at a time. The others of that connection
+// wait; other connections don't notice.
+type turns struct {
+	n  int
 	mu sync.Mutex
 	of map[store.ConnectionID]chan struct{}
 }
@@ -547,22 +577,22 @@ type heavyWork struct {
 // back.
 const heavyWait = 15 * time.Second
 
-func (h *heavyWork) enter(ctx context.Context, c store.ConnectionID) (leave func(), err error) {
-	h.mu.Lock()
-	turns := h.of[c]
-	if turns == nil {
-		if h.of == nil {
-			h.of = map[store.ConnectionID]chan struct{}{}
+func (t *turns) enter(ctx context.Context, c store.ConnectionID) (leave func(), err error) {
+	t.mu.Lock()
+	taken := t.of[c]
+	if taken == nil {
+		if t.of == nil {
+			t.of = map[store.ConnectionID]chan struct{}{}
 		}
-		turns = make(chan struct{}, 2)
-		h.of[c] = turns
+		taken = make(chan struct{}, t.n)
+		t.of[c] = taken
 	}
-	h.mu.Unlock()
+	t.mu.Unlock()
 	late := time.NewTimer(heavyWait)
 	defer late.Stop()
 	select {
-	case turns <- struct{}{}:
-		return func() { <-turns }, nil
+	case taken <- struct{}{}:
+		return func() { <-taken }, nil
 	case <-late.C:
 		return nil, tooMany{heavyWait}
 	case <-ctx.Done():
