@@ -87,7 +87,11 @@ func newAxis(dimension DimensionID, views []view) axis {
 	index := make(map[SiteID]int) // -1 if it is in no class
 	for i := range views {
 		p := views[len(views)-1-i].policy
-		for at := p.roots[dimension].first; at <= p.roots[dimension].last; at++ {
+		within, there := p.roots[dimension]
+		if !there {
+			continue // a dimension of another time
+		}
+		for at := within.first; at <= within.last; at++ {
 			site := &p.sites[at]
 			if _, seen := index[site.ID]; seen {
 				continue

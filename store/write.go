@@ -285,11 +285,14 @@ func (s *Store) insertTogether(jobs []*job) {
 		if len(jobs) > 1 {
 			err = s.insertRows([]*job{j}, slot)
 		}
-		var found ChangeID
-		if errors.Is(err, ErrTaken) && s.get(context.Background(), &found, `SELECT id FROM changes WHERE tenant_id = ? AND id = ?`, j.actor.Tenant, j.change) == nil {
+		if errors.Is(err, ErrTaken) {
 			// database/sql sends a statement again when its connection dies, even if it
-			// was done by then: what is taken is what we wrote ourselves.
-			err = nil
+			// was done by then: what is taken may be what we wrote ourselves.
+			var found ChangeID
+			look := s.get(context.Background(), &found, `SELECT id FROM changes WHERE tenant_id = ? AND id = ?`, j.actor.Tenant, j.change)
+			if !errors.Is(look, ErrNotFound) {
+				err = look
+			}
 		}
 		j.err = err
 	}

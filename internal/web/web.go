@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"net/http"
 	"path"
+	"regexp"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -194,11 +195,16 @@ func Log(log *slog.Logger, observe Observe, next http.Handler) http.Handler {
 			copy(e.attrs, []slog.Attr{
 				slog.String("request", e.id),
 				slog.String("method", r.Method),
-				slog.String("path", r.URL.Path),
+				slog.String("path", withoutTokens(r.URL.Path)),
 				slog.Int("status", rec.status),
 				slog.Int64("bytes", rec.bytes),
 				slog.Float64("ms", float64(took.Microseconds())/1000),
 			})
+			for i, a := range e.attrs {
+				if a.Value.Kind() == slog.KindString {
+					e.attrs[i].Value = slog.StringValue(withoutTokens(a.Value.String()))
+				}
+			}
 			line := e.attrs
 			e.mu.Unlock()
 			log.LogAttrs(r.Context(), level, "request", line...)
@@ -216,13 +222,24 @@ func Log(log *slog.Logger, observe Observe, next http.Handler) http.Handler {
 	})
 }
 
+// token is what a secret of ours looks like, wherever a client has put it.
+var token = regexp.MustCompile(`gh[a-z]_[A-Za-z0-9_-]{16,}`)
+
+// withoutTokens is s without secrets of ours.
+func withoutTokens(s string) string {
+	if !strings.Contains(s, "gh") {
+		return s
+	}
+	return token.ReplaceAllString(s, "gh*_…")
+}
+
 // Ids of requests are no secrets: they may come from a pool of random bytes.
 func init() { uuid.EnableRandPool() }
 
 // requestID takes the caller's id, if it is a plain short one, or makes one.
 func requestID(r *http.Request) string {
 	id := r.Header.Get("X-Request-Id")
-	if len(id) == 0 || len(id) > 64 {
+	if len(id) == 0 || len(id) > 64 || withoutTokens(id) != id {
 		return uuid.Must(uuid.NewV7()).String()
 	}
 	for i := range len(id) {

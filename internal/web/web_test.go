@@ -108,3 +108,24 @@ func TestUncleanPathsAreNotRedirected(t *testing.T) {
 		}
 	}
 }
+
+// TestTokensInTheWrongPlaceStayOutOfTheLog sends a secret wherever a client might
+// by mistake.
+func TestTokensInTheWrongPlaceStayOutOfTheLog(t *testing.T) {
+	t.Parallel()
+	const secret = "ghs_Zm9vYmFyYmF6cXV4cXV1eGNvcmdlZ3JhdWx0Z2FycGx5"
+	var out bytes.Buffer
+	h := Log(slog.New(slog.NewJSONHandler(&out, nil)), nil, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		Annotate(r.Context(), slog.String("error", "no user "+secret))
+	}))
+	r := httptest.NewRequest("GET", "/Users/"+secret, nil)
+	r.Header.Set("X-Request-Id", secret)
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	if strings.Contains(out.String(), secret[4:]) || !strings.Contains(out.String(), "/Users/gh*_…") {
+		t.Errorf("got the line %s, want no secret in it", out.String())
+	}
+	if id := w.Header().Get("X-Request-Id"); id == "" || id == secret {
+		t.Errorf("X-Request-Id %q, want one of ours", id)
+	}
+}
