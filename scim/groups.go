@@ -87,6 +87,7 @@ func (s *Server) createGroup(w http.ResponseWriter, r *http.Request, c caller) e
 		g, res, err = tx.CreateGroup(r.Context(), c.conn, g, memberRefs(members.ids))
 		return err
 	})
+	c.held.letGo()
 	if err != nil {
 		return groupTaken(err, g.DisplayName)
 	}
@@ -187,6 +188,7 @@ func (s *Server) changeGroup(r *http.Request, c caller, change func(document) (d
 		}
 		return err
 	})
+	c.held.letGo()
 	if errors.Is(err, store.ErrCycle) {
 		return after, invalid(scimerr.ScimTypeInvalidValue, "The group would be a member of itself, directly or through a group that is a member: leave that one out.")
 	}

@@ -207,6 +207,7 @@ func (s *Server) inTurn(r *http.Request, c caller, q listQuery, read func() erro
 			return err
 		}
 		defer leave()
+		defer s.takeCore()()
 	}
 	return read()
 }

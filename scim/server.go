@@ -26,6 +26,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -76,6 +77,7 @@ type Server struct {
 	used      usage
 	limits    limiters
 	heavy     turns
+	cores     chan struct{} // see takeCore
 	bodies    turns
 	recorder  *recorder
 }
@@ -101,6 +103,7 @@ func New(ctx context.Context, st *store.Store, opts Options) (*Server, error) {
 	return &Server{
 		store: st, opts: opts, cursorKey: key, recorder: newRecorder(st, opts),
 		heavy: turns{n: heavyTurns}, bodies: turns{n: bodyTurns},
+		cores: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1)),
 	}, nil
 }
 
@@ -110,6 +113,7 @@ type caller struct {
 	conn  store.ConnectionRef
 	// base is the address of the connection's endpoint, without a slash at its end.
 	base string
+	held *held
 	// inTurn says that this request has its turn for heavy work already.
 	inTurn bool
 }
@@ -234,6 +238,8 @@ func (s *Server) guard(h handler) http.Handler {
 		defer x.end(r)
 		w = x.writer(w)
 		c, err := s.enter(r)
+		c.held = new(held)
+		defer c.held.letGo()
 		x.by(c, err)
 		if err == nil {
 			err = h(w, r, c)
@@ -365,9 +371,30 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request, c caller, limi
 		if err != nil {
 			return nil, err
 		}
-		defer leave()
+		c.held.until(leave)
+		c.held.until(s.takeCore())
 	}
 	return decodeObject(data)
+}
+
+// held is what a request holds until its long work is done. It is let go before
+// the answer, which a client may take slowly, and at the latest after it.
+type held struct{ release []func() }
+
+func (h *held) until(release func()) { h.release = append(h.release, release) }
+
+func (h *held) letGo() {
+	for _, release := range h.release {
+		release()
+	}
+	h.release = nil
+}
+
+// takeCore waits for one of the processors that long work may have, and gives it
+// back when called again. One is always left for the requests of everybody else.
+func (s *Server) takeCore() (leave func()) {
+	s.cores <- struct{}{}
+	return func() { <-s.cores }
 }
 
 // decodeObject is decode for a body, which is an object.

@@ -48,6 +48,6 @@ func (c *serveCmd) Run(a *app) error {
 func tuneCollector() {
 	if os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetGCPercent(300)
-		debug.SetMemoryLimit(256 << 20)
+		debug.SetMemoryLimit(512 << 20)
 	}
 }
