@@ -40,9 +40,6 @@ type dialect struct {
 	idParam string
 	// agreeing is the isolation of reads that see one state.
 	agreeing sql.IsolationLevel
-	// notIn says that a column, named with its table, is none of ids, in the form that stays
-	// fast for 100,000 of them.
-	notIn func(column string) string
 	// groupsOfUser is an expression for the JSON array of u's groups, in the order
 	// of their ids, so that the same groups are the same text. Before it stands a +
 	// when one of them may be within others.
@@ -128,7 +125,6 @@ var sqliteDialect = &dialect{
 	ids:     "SELECT value FROM json_each(?)",
 	idRows:  "SELECT value AS id FROM json_each(?)",
 	idParam: "?",
-	notIn:   func(column string) string { return column + " NOT IN (SELECT value FROM json_each(?))" },
 	idList: func(ids []string) any {
 		text, _ := json.Marshal(ids)
 		return string(text)
@@ -211,10 +207,7 @@ var postgresDialect = &dialect{
 	idRows:    "SELECT unnest(CAST(? AS uuid[])) AS id",
 	idParam:   "CAST(? AS uuid)",
 	agreeing:  sql.LevelRepeatableRead,
-	notIn: func(column string) string {
-		return "NOT EXISTS (SELECT 1 FROM unnest(CAST(? AS uuid[])) AS w (id) WHERE w.id = " + column + ")"
-	},
-	idList: func(ids []string) any { return pq.StringArray(ids) },
+	idList:    func(ids []string) any { return pq.StringArray(ids) },
 	groupsOfUser: `(SELECT CASE MAX(within) WHEN 1 THEN '+' ELSE '' END
 			|| COALESCE(CAST(json_agg(json_build_object('value', id, 'display', display_name, 'type', 'direct')) AS text), '[]')
 		FROM (SELECT g.id, g.display_name, g.within FROM members m JOIN groups g ON g.tenant_id = m.tenant_id AND g.id = m.group_id

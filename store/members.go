@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/jmoiron/sqlx"
 )
@@ -46,12 +47,11 @@ func (tx *Tx) changeMembers(ctx context.Context, c ConnectionRef, g Group, delta
 
 	switch {
 	case delta.Replace:
-		of, args := `tenant_id = ? AND group_id = ? AND `, []any{c.Tenant, g.ID, d.idList(add)}
-		if res.Removed, err = tx.endMembers(ctx, changeID, of+d.notIn("members.user_id"), args...); err != nil {
-			break
-		}
 		var groups int
-		groups, err = tx.endSubgroups(ctx, changeID, of+d.notIn("subgroups.member_id"), args...)
+		res.Removed, err = tx.endOthers(ctx, "members", "user_id", changeID, c.Tenant, g.ID, add)
+		if err == nil {
+			groups, err = tx.endOthers(ctx, "subgroups", "member_id", changeID, c.Tenant, g.ID, add)
+		}
 		res.Removed += groups
 	case len(remove) > 0:
 		of, args := `tenant_id = ? AND group_id = ? AND `, []any{c.Tenant, g.ID, d.idList(remove)}
@@ -112,6 +112,26 @@ func (tx *Tx) endMembers(ctx context.Context, change ChangeID, where string, arg
 // endSubgroups does the same for the memberships of groups.
 func (tx *Tx) endSubgroups(ctx context.Context, change ChangeID, where string, args ...any) (int, error) {
 	return tx.end(ctx, "subgroups", "member_id", change, where, args...)
+}
+
+// endOthers ends the memberships of a group but for some. The difference of the
+// two lists is made here: on fresh tables PostgreSQL compares each with each.
+func (tx *Tx) endOthers(ctx context.Context, table, member string, change ChangeID, tenant TenantID, group GroupID, keep []string) (int, error) {
+	var have []string
+	err := tx.list(ctx, &have, `SELECT CAST(`+member+` AS text) FROM `+table+` WHERE tenant_id = ? AND group_id = ?`, tenant, group)
+	if err != nil {
+		return 0, err
+	}
+	stays := make(map[string]bool, len(keep))
+	for _, id := range keep {
+		stays[id] = true
+	}
+	gone := slices.DeleteFunc(have, func(id string) bool { return stays[id] })
+	if len(gone) == 0 {
+		return 0, nil
+	}
+	d := tx.pool.dialect
+	return tx.end(ctx, table, member, change, `tenant_id = ? AND group_id = ? AND `+member+` IN (`+d.ids+`)`, tenant, group, d.idList(gone))
 }
 
 func (tx *Tx) end(ctx context.Context, table, member string, change ChangeID, where string, args ...any) (int, error) {
