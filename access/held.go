@@ -59,15 +59,7 @@ func (p *Policy) Held(s Subject, at time.Time) Held {
 	rules := p.inForce(&s, at)
 	paths := newPaths(s)
 	for _, pr := range p.ordered {
-		for _, f := range findings([]view{p.view(pr, rules)}, nil) {
-			item := paths.item(&f, pr)
-			if item.Level != "" {
-				held.Items = append(held.Items, item)
-				continue
-			}
-			item.Level = item.Through[0].Level
-			held.Taken = append(held.Taken, item)
-		}
+		held.add(p, pr, rules, paths)
 	}
 	for _, r := range rules {
 		if r.Attribute != "" {
@@ -75,6 +67,19 @@ func (p *Policy) Held(s Subject, at time.Time) Held {
 		}
 	}
 	return held
+}
+
+// add adds what the rules come to in one product.
+func (h *Held) add(p *Policy, pr *product, rules []*rule, paths *paths) {
+	for _, f := range findings([]view{p.view(pr, rules)}, nil) {
+		item := paths.item(&f, pr)
+		if item.Level != "" {
+			h.Items = append(h.Items, item)
+			continue
+		}
+		item.Level = item.Through[0].Level
+		h.Taken = append(h.Taken, item)
+	}
 }
 
 func (h *Held) attribute(g *Grant) {

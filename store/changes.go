@@ -32,6 +32,8 @@ const (
 	ConnectionCreated  = "connection.created"
 	TokenCreated       = "token.created"
 	TokenRevoked       = "token.revoked"
+	KeyCreated         = "key.created"
+	KeyRevoked         = "key.revoked"
 	ClientCreated      = "client.created"
 	ClientRevoked      = "client.revoked"
 	SecretCreated      = "client.secret.created"

@@ -135,36 +135,52 @@ func (tx *Tx) ChangePerson(ctx context.Context, id UserID, change func(Person) P
 // ErrAmbiguous says that several users answer to a name.
 var ErrAmbiguous = errors.New("ambiguous")
 
-// Who names a person: exactly one of ID, UserName and Email. The names are
-// compared without regard to case. Two connections of a tenant may each have
-// somebody of that name; Connection says which one is meant.
+// Who names a person: exactly one of ID, UserName, Email and Name, which is a
+// user name or an e-mail address, whichever it is. The names are compared without
+// regard to case. Two connections of a tenant may each have somebody of that name;
+// Connection says which one is meant.
 type Who struct {
 	ID         UserID
 	UserName   string
 	Email      string
+	Name       string
 	Connection ConnectionID
 }
 
 func (w Who) String() string {
-	return cmp.Or(string(w.ID), w.UserName, w.Email)
+	return cmp.Or(string(w.ID), w.UserName, w.Email, w.Name)
 }
 
 // find is the rest of a query for a user u.
 func (w Who) find(tenant TenantID) (string, []any, error) {
 	var from string
 	var args []any
+	given := 0
+	for _, name := range []string{string(w.ID), w.UserName, w.Email, w.Name} {
+		if name != "" {
+			given++
+		}
+	}
 	switch {
-	case w.ID != "" && w.UserName == "" && w.Email == "" && validID(string(w.ID)):
+	case given != 1 || !isText(w.String()):
+		return "", nil, ErrNotFound
+	case validID(string(w.ID)):
 		from, args = `users u WHERE u.tenant_id = ? AND u.id = ?`, []any{tenant, w.ID}
-	case w.UserName != "" && w.ID == "" && w.Email == "" && isText(w.UserName):
+	case w.UserName != "":
 		// Through the connections, which are few: the index of names begins with them.
 		// CROSS, since SQLite takes that for the order to go by.
 		from, args = `connections c CROSS JOIN users u
 			WHERE c.tenant_id = ? AND u.tenant_id = c.tenant_id AND u.connection_id = c.id AND u.user_name_key = ?`, []any{tenant, Fold(w.UserName)}
-	case w.Email != "" && w.ID == "" && w.UserName == "" && isText(w.Email):
+	case w.Email != "":
 		from, args = `connections c CROSS JOIN user_emails e CROSS JOIN users u
 			WHERE c.tenant_id = ? AND e.tenant_id = c.tenant_id AND e.connection_id = c.id AND e.value_key = ?
 			AND u.tenant_id = e.tenant_id AND u.id = e.user_id`, []any{tenant, Fold(w.Email)}
+	case w.Name != "":
+		from, args = `(SELECT n.id FROM connections c CROSS JOIN users n
+				WHERE c.tenant_id = ? AND n.tenant_id = c.tenant_id AND n.connection_id = c.id AND n.user_name_key = ?
+			UNION SELECT e.user_id FROM connections c CROSS JOIN user_emails e
+				WHERE c.tenant_id = ? AND e.tenant_id = c.tenant_id AND e.connection_id = c.id AND e.value_key = ?) w
+			CROSS JOIN users u WHERE u.tenant_id = ? AND u.id = w.id`, []any{tenant, Fold(w.Name), tenant, Fold(w.Name), tenant}
 	default:
 		return "", nil, ErrNotFound
 	}
@@ -225,6 +241,7 @@ type subjectRow struct {
 	revision       Revision
 	groups, within string
 	nested         bool
+	expires        Instant
 }
 
 func (r reader) subject(ctx context.Context, tenant TenantID, who Who, nested bool) (row subjectRow, err error) {
@@ -232,9 +249,8 @@ func (r reader) subject(ctx context.Context, tenant TenantID, who Who, nested bo
 	if err != nil {
 		return row, err
 	}
-	var expires Instant
 	p := &row.person
-	columns, dst := subjectColumns, []any{&p.ID, &p.Active, &p.LoginAllowed, &p.Kind, &expires, &row.revision, &row.groups, &row.nested}
+	columns, dst := subjectColumns, []any{&p.ID, &p.Active, &p.LoginAllowed, &p.Kind, &row.expires, &row.revision, &row.groups, &row.nested}
 	if nested {
 		columns, dst = columns+withinColumn, append(dst, &row.within)
 	}
@@ -263,7 +279,7 @@ func (r reader) subject(ctx context.Context, tenant TenantID, who Who, nested bo
 	case n > 1:
 		return row, fmt.Errorf("%w: several users have that name; ask by id, or name the connection", ErrAmbiguous)
 	}
-	p.ExpiresAt = expires.Time
+	p.ExpiresAt = row.expires.Time
 	return row, nil
 }
 

@@ -66,6 +66,7 @@ type (
 	TenantID     string
 	ConnectionID string
 	TokenID      string
+	KeyID        string
 	UserID       string
 	GroupID      string
 	ChangeID     string
@@ -164,7 +165,8 @@ type Store struct {
 	// background are the goroutines that Close waits for.
 	background sync.WaitGroup
 	now        func() time.Time
-	tokens     tokenCache
+	tokens     secretCache[Token]
+	keys       secretCache[Key]
 	policies   policyCache
 }
 

@@ -173,43 +173,43 @@ func hashSecret(secret string) []byte {
 	return h[:]
 }
 
-// tokenCacheTime is how long a token found in the database is believed without
-// asking again; a token revoked by another process may work for this long.
+// tokenCacheTime is how long a token or key found in the database is believed
+// without asking again; one revoked by another process may work for this long.
 const tokenCacheTime = 500 * time.Millisecond
 
-// tokenCache saves the look-up of the token on busy connections.
-type tokenCache struct {
+// secretCache saves the look-up of what a secret stands for.
+type secretCache[T any] struct {
 	mu      sync.RWMutex
-	entries map[[sha256.Size]byte]cachedToken
+	entries map[[sha256.Size]byte]cachedSecret[T]
 	// round counts the clearings: what was read before one is not put after it.
 	round int
 }
 
-type cachedToken struct {
-	token Token
+type cachedSecret[T any] struct {
+	what  T
 	until time.Time
 }
 
-func (c *tokenCache) get(hash [sha256.Size]byte, now time.Time) (t Token, round int, ok bool) {
+func (c *secretCache[T]) get(hash [sha256.Size]byte, now time.Time) (what T, round int, ok bool) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	e, ok := c.entries[hash]
-	return e.token, c.round, ok && now.Before(e.until)
+	return e.what, c.round, ok && now.Before(e.until)
 }
 
-func (c *tokenCache) put(hash [sha256.Size]byte, t Token, now time.Time, round int) {
+func (c *secretCache[T]) put(hash [sha256.Size]byte, what T, now time.Time, round int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if round != c.round {
 		return
 	}
 	if c.entries == nil || len(c.entries) >= 1000 {
-		c.entries = map[[sha256.Size]byte]cachedToken{}
+		c.entries = map[[sha256.Size]byte]cachedSecret[T]{}
 	}
-	c.entries[hash] = cachedToken{token: t, until: now.Add(tokenCacheTime)}
+	c.entries[hash] = cachedSecret[T]{what: what, until: now.Add(tokenCacheTime)}
 }
 
-func (c *tokenCache) clear() {
+func (c *secretCache[T]) clear() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	clear(c.entries)

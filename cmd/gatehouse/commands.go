@@ -9,6 +9,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"gatehouse/api"
 	"gatehouse/internal/web"
 	"gatehouse/scim"
 	"gatehouse/store"
@@ -89,7 +90,7 @@ Example: gatehouse routes --json`
 
 // Run lists the routes of a server that is never started.
 func (routesCmd) Run(a *app) error {
-	s := &server{log: slog.New(slog.DiscardHandler), scim: new(scim.Server)}
+	s := &server{log: slog.New(slog.DiscardHandler), scim: new(scim.Server), api: new(api.Server)}
 	routes := s.routes()
 	slices.SortFunc(routes, func(x, y web.Route) int {
 		return cmp.Or(strings.Compare(x.Pattern, y.Pattern), strings.Compare(x.Method, y.Method))

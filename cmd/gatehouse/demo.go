@@ -155,6 +155,11 @@ func (c *demoCmd) show(ctx context.Context, a *app, st *store.Store, dir, url st
 			return err
 		}
 	}
+	if info.APIKey == "" {
+		if err := c.key(a, st, &info); err != nil {
+			return fmt.Errorf("a key for the demo's product: %w", err)
+		}
+	}
 	info.at(url)
 	data, err := json.MarshalIndent(info, "", "  ")
 	if err != nil {
@@ -193,7 +198,7 @@ func (d *demoInfo) at(url string) {
 
 // company lets both providers provision the sample company.
 func (c *demoCmd) company(ctx context.Context, a *app, st *store.Store, url string) (demoInfo, error) {
-	info := demoInfo{Tenant: store.DefaultTenant, Product: "console"}
+	info := demoInfo{Tenant: store.DefaultTenant}
 	for _, p := range []struct {
 		name, idp, title string
 		provider         fixture.Provider
@@ -279,6 +284,17 @@ func (c *demoCmd) access(ctx context.Context, a *app, st *store.Store) error {
 	return nil
 }
 
+// key lets ClickTime ask.
+func (c *demoCmd) key(a *app, st *store.Store, info *demoInfo) error {
+	t, err := st.TenantNamed(a.ctx, store.DefaultTenant)
+	if err != nil {
+		return err
+	}
+	key, err := addKey(a, st, publicURL{}, t, "clicktime", true, 365*24*time.Hour)
+	info.Product, info.APIKey = string(key.Product), key.Key
+	return err
+}
+
 // progress shows how many requests were made, on one line, if a person watches.
 func (a *app) progress(title string) func(int) {
 	if !isTerminal(a.stderr) || a.cfg.JSON {
@@ -306,6 +322,13 @@ func isTerminal(w any) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
+// decision asks for one, in one line.
+func (d demoInfo) decision() string {
+	return fmt.Sprintf(`curl %s/p/%s/access/v1/evaluation -H "Authorization: Bearer %s" --json '{"subject":{"type":"user","id":"alice.jansen@waterland.example"},`+
+		`"action":{"name":"timesheet.maintain"},"resource":{"type":"site","id":"uithof","properties":{"team":"cleaning"}},"context":{"explain":true}}'`,
+		d.APIURL, d.Product, d.APIKey)
+}
+
 func (d demoInfo) text(dir string, fresh bool) string {
 	head := "This is Waterland, a sample company, as an earlier run left it."
 	if fresh {
@@ -323,7 +346,11 @@ Try it:
   curl -H "Authorization: Bearer %s" \
     "%s/Users?filter=userName+eq+%%22ada.byron@waterland.example%%22"
 
+May Alice change time sheets at the Uithof?
+
+  %s
+
 All of this is in %s. Delete the folder %s to start over.
 Press Ctrl-C to stop.
-`, head, d.ConsoleURL, d.SCIMURL, d.SCIMToken, d.SCIMToken, d.SCIMURL, filepath.Join(dir, "demo.json"), dir)
+`, head, d.ConsoleURL, d.SCIMURL, d.SCIMToken, d.SCIMToken, d.SCIMURL, d.decision(), filepath.Join(dir, "demo.json"), dir)
 }

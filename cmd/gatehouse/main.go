@@ -54,6 +54,7 @@ type cli struct {
 	Apply      applyCmd      `cmd:"" help:"Make a tenant what a file of products, sites and grants says."`
 	Sites      sitesCmd      `cmd:"" help:"Sites: where access is given, from and to spreadsheets."`
 	Explain    explainCmd    `cmd:"" help:"Say whether somebody may do something somewhere, and why."`
+	Key        keyCmd        `cmd:"" help:"Product keys: what a product calls the API with."`
 	Requests   requestsCmd   `cmd:"" help:"Requests: what a provider really sent, what it was answered, and why it failed."`
 	Replay     replayCmd     `cmd:"" help:"Play recorded identity-provider traffic against a SCIM endpoint."`
 	Routes     routesCmd     `cmd:"" help:"List every address that the server answers, and who may use it."`

@@ -13,6 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"gatehouse/api"
 	"gatehouse/internal/web"
 	"gatehouse/oidc"
 	"gatehouse/scim"
@@ -26,6 +27,7 @@ type server struct {
 	store    *store.Store
 	log      *slog.Logger
 	scim     *scim.Server
+	api      *api.Server
 	stopping atomic.Bool
 }
 
@@ -38,7 +40,11 @@ func newServer(ctx context.Context, cfg serveSettings, st *store.Store, log *slo
 	if err != nil {
 		return nil, err
 	}
-	return &server{cfg: cfg, store: st, log: log, scim: edge}, nil
+	products, err := api.New(ctx, st, api.Options{URL: cfg.URL, SecretKey: cfg.SecretKey, Log: log})
+	if err != nil {
+		return nil, err
+	}
+	return &server{cfg: cfg, store: st, log: log, scim: edge, api: products}, nil
 }
 
 // verifyAssertions joins the protocol, which knows no store, to the edge, which
@@ -62,6 +68,7 @@ func (s *server) routes() []web.Route {
 		{Method: "GET", Pattern: "/readyz", Access: web.Public, Handler: http.HandlerFunc(s.readyz)},
 	}
 	routes = append(routes, s.scim.Routes()...)
+	routes = append(routes, s.api.Routes()...)
 	return append(routes, ui.New(s.store, s.log).Routes()...)
 }
 
@@ -125,6 +132,7 @@ func (s *server) run(ctx context.Context, l net.Listener, ready func(addr string
 	background, stopBackground := context.WithCancel(context.WithoutCancel(ctx))
 	var wg sync.WaitGroup
 	wg.Go(func() { s.scim.Run(background) })
+	wg.Go(func() { s.api.Run(background) })
 	go serve(main, l)
 	ready(l.Addr().String())
 

@@ -112,7 +112,7 @@ func jobs(z sizes, database string) []job {
 	}
 	return slices.Concat(
 		[]job{{name: "process", goal: "P16–P18", title: "the program by itself", target: start, rows: processRows}},
-		searchJobs(z, database), groupJobs(z), fairJobs(z), createJobs(z), []job{replayJob(z)}, peerJobs(z))
+		searchJobs(z, database), accessJobs(z), groupJobs(z), fairJobs(z), createJobs(z), []job{replayJob(z)}, peerJobs(z))
 }
 
 func jobNames() (names []string) {

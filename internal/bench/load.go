@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -77,7 +78,9 @@ func (c *conn) roundTrip(r request, deadline time.Time) (status int, body []byte
 	out = append(out, c.server.token...)
 	out = append(out, "\r\nAccept: application/scim+json\r\n"...)
 	if r.body != nil {
-		out = append(out, "Content-Type: application/scim+json\r\nContent-Length: "...)
+		out = append(out, "Content-Type: "...)
+		out = append(out, cmp.Or(c.server.media, "application/scim+json")...)
+		out = append(out, "\r\nContent-Length: "...)
 		out = strconv.AppendInt(out, int64(len(r.body)), 10)
 		out = append(out, "\r\n"...)
 	}

@@ -27,6 +27,7 @@ type server struct {
 	name        string // for messages
 	addr        string
 	base, token string
+	media       string // of bodies; "" is SCIM's
 	// pids are the processes whose processor time a request costs: the server
 	// itself, and its database where that is a process of its own.
 	pids []int

@@ -29,6 +29,10 @@ type sizes struct {
 	replayed int   // users of a replay, each in ten groups
 	body     int   // bytes of the largest body
 
+	// What access is decided among: users, groups of which each has members many, and
+	// sites. One group in four has a mapping.
+	deciding, mapped, members, sites int
+
 	peerUsers  int   // in the peer's directory
 	peerGroups []int // members of the groups that both have
 }
@@ -41,18 +45,21 @@ var (
 		rounds: 3, round: 3 * time.Second,
 		users: 1_000_000, fewUsers: 1_000, group: 50_000, groups: []int{1_000, 50_000, 200_000}, streamed: []int{10_000, 200_000},
 		singles: 5_000, chunk: 1_000, replayed: 100_000, body: 32<<20 - 1<<10,
+		deciding: 100_000, mapped: 2_000, members: 500, sites: 1_000,
 		peerUsers: 10_000, peerGroups: []int{1_000, 5_000},
 	}
 	quick = sizes{
 		rounds: 3, round: time.Second,
 		users: 100_000, fewUsers: 1_000, group: 50_000, groups: []int{50_000}, streamed: []int{10_000},
 		singles: 1_000, chunk: 1_000, replayed: 10_000, body: 32<<20 - 1<<10,
+		deciding: 20_000, mapped: 400, members: 500, sites: 1_000,
 		peerUsers: 1_000, peerGroups: []int{1_000},
 	}
 	tiny = sizes{
 		rounds: 1, round: 50 * time.Millisecond,
 		users: 1_000, fewUsers: 100, group: 200, groups: []int{200}, streamed: []int{300},
 		singles: 20, chunk: 50, replayed: 200, body: 256 << 10,
+		deciding: 200, mapped: 40, members: 50, sites: 30,
 		peerUsers: 100, peerGroups: []int{50},
 	}
 )
@@ -74,6 +81,8 @@ type world struct {
 	ours, floor *directory
 	quiet       *directory // another tenant of ours; nil until it is needed
 	peer        *directory // nil until it is needed
+	product     *directory // what a product asks; nil until it is needed
+	deciders    []string   // the ids of those it asks about
 
 	// The ids of all users in the order of lists, and a cursor that stands deep
 	// among them; see walk.

@@ -33,7 +33,8 @@ var table = map[string][]string{
 	"internal/policyfile": {"access", "store"},
 	"internal/bench":      {"access", "store", "internal/fixture", "internal/pgtest", "internal/replay"},
 	"internal/deps":       {},
-	"internal/e2e":        {"internal/fixture", "internal/idptest", "internal/patchmodel", "internal/pgtest", "internal/replay"},
+	"internal/e2e": {"access", "store", // for what is granted, beside the servers
+		"internal/fixture", "internal/idptest", "internal/patchmodel", "internal/pgtest", "internal/replay"},
 	"internal/fixture":    {"access", "store"},
 	"internal/idptest":    {},
 	"internal/patchmodel": {},

@@ -39,6 +39,9 @@ const (
 	SCIMToken Access = "scim-token"
 	// ClientCredentials routes want a client that proves itself (RFC 6749 §2.3).
 	ClientCredentials Access = "client-credentials"
+	// ProductKey routes want a live key of a product: of the one in the path, where
+	// that names one.
+	ProductKey Access = "product-key"
 )
 
 // Route is one line of the table of routes.

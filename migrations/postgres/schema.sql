@@ -209,6 +209,19 @@ CREATE TABLE public.policies (
     changed_at bigint NOT NULL
 );
 
+CREATE TABLE public.product_keys (
+    tenant_id uuid NOT NULL,
+    id uuid NOT NULL,
+    product_id uuid,
+    hash bytea NOT NULL,
+    hint text NOT NULL,
+    search boolean NOT NULL,
+    created_at bigint NOT NULL,
+    expires_at bigint NOT NULL,
+    revoked_at bigint DEFAULT 0 NOT NULL,
+    last_used_at bigint DEFAULT 0 NOT NULL
+);
+
 CREATE TABLE public.products (
     tenant_id uuid NOT NULL,
     id uuid NOT NULL,
@@ -443,6 +456,12 @@ ALTER TABLE ONLY public.people
 ALTER TABLE ONLY public.policies
     ADD CONSTRAINT policies_pkey PRIMARY KEY (tenant_id);
 
+ALTER TABLE ONLY public.product_keys
+    ADD CONSTRAINT product_keys_hash_key UNIQUE (hash);
+
+ALTER TABLE ONLY public.product_keys
+    ADD CONSTRAINT product_keys_pkey PRIMARY KEY (tenant_id, id);
+
 ALTER TABLE ONLY public.products_past
     ADD CONSTRAINT products_past_pkey PRIMARY KEY (tenant_id, id, end_change_id);
 
@@ -567,6 +586,9 @@ ALTER TABLE ONLY public.members
 
 ALTER TABLE ONLY public.policies
     ADD CONSTRAINT policies_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);
+
+ALTER TABLE ONLY public.product_keys
+    ADD CONSTRAINT product_keys_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);
 
 ALTER TABLE ONLY public.sites
     ADD CONSTRAINT sites_tenant_id_dimension_fkey FOREIGN KEY (tenant_id, dimension) REFERENCES public.dimensions(tenant_id, key);

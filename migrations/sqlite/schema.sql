@@ -259,6 +259,20 @@ CREATE TABLE policies (
     changed_at integer NOT NULL
 );
 
+CREATE TABLE product_keys (
+    tenant_id    text NOT NULL REFERENCES tenants (id),
+    id           text NOT NULL,
+    product_id   text,
+    hash         blob NOT NULL UNIQUE,
+    hint         text NOT NULL,
+    search       integer NOT NULL,
+    created_at   integer NOT NULL,
+    expires_at   integer NOT NULL,
+    revoked_at   integer NOT NULL DEFAULT 0,
+    last_used_at integer NOT NULL DEFAULT 0,
+    PRIMARY KEY (tenant_id, id)
+);
+
 CREATE TABLE products (
     tenant_id text NOT NULL,
     id        text NOT NULL,

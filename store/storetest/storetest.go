@@ -45,6 +45,8 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		{"TwoLiveTokensAtMost", twoLiveTokensAtMost},
 		{"RevokedAtOnce", revokedAtOnce},
 		{"LastUse", lastUse},
+		{"ProductKeys", productKeys},
+		{"KeysAreNotInherited", keysAreNotInherited},
 		{"Requests", requests},
 		{"OAuth", oauth},
 
@@ -79,6 +81,8 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		{"PolicyIsRefused", policyIsRefused},
 		{"AnswersFollow", answersFollow},
 		{"Subjects", subjects},
+		{"SubjectsByAnyName", subjectsByAnyName},
+		{"Granted", granted},
 		{"FactsAgree", factsAgree},
 		{"MappingsSleep", mappingsSleep},
 		{"NothingIsInherited", nothingIsInherited},
