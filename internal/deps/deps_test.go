@@ -19,7 +19,7 @@ const module = "gatehouse/"
 var table = map[string][]string{
 	"access":          {},
 	"migrations":      {},
-	"oidc":            {},
+	"oidc":            {"internal/egress"},
 	"internal/web":    {},
 	"store":           {"access", "migrations"},
 	"store/storetest": {"access", "store", "internal/pgtest"},
@@ -33,6 +33,7 @@ var table = map[string][]string{
 	"internal/policyfile": {"access", "store"},
 	"internal/bench":      {"access", "store", "internal/fixture", "internal/pgtest", "internal/replay"},
 	"internal/deps":       {},
+	"internal/egress":     {},
 	"internal/e2e":        {"internal/fixture", "internal/idptest", "internal/patchmodel", "internal/pgtest", "internal/replay"},
 	"internal/fixture":    {"access", "store"},
 	"internal/idptest":    {},
