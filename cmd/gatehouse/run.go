@@ -18,6 +18,7 @@ import (
 	"gatehouse/scim"
 	"gatehouse/store"
 	"gatehouse/ui"
+	"gatehouse/webhook"
 )
 
 // server is the running program: here its parts meet.
@@ -26,6 +27,7 @@ type server struct {
 	store    *store.Store
 	log      *slog.Logger
 	scim     *scim.Server
+	webhooks *webhook.Dispatcher
 	stopping atomic.Bool
 }
 
@@ -38,7 +40,14 @@ func newServer(ctx context.Context, cfg serveSettings, st *store.Store, log *slo
 	if err != nil {
 		return nil, err
 	}
-	return &server{cfg: cfg, store: st, log: log, scim: edge}, nil
+	hooks, err := webhook.New(ctx, st, webhook.Options{
+		SecretKey: cfg.SecretKey, AllowPrivate: cfg.WebhookAllowPrivate, Retries: cfg.WebhookRetries,
+		Timeout: cfg.WebhookTimeout, Keep: cfg.WebhookKeep, Log: log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &server{cfg: cfg, store: st, log: log, scim: edge, webhooks: hooks}, nil
 }
 
 // verifyAssertions joins the protocol, which knows no store, to the edge, which
@@ -92,7 +101,7 @@ func (s *server) run(ctx context.Context, l net.Listener, ready func(addr string
 	if err != nil {
 		return err
 	}
-	m := newMetrics(s.store, s.scim)
+	m := newMetrics(s.store, s.scim, s.webhooks)
 	main := &http.Server{
 		Handler:           web.Log(s.log, m.observe, mux),
 		ReadHeaderTimeout: 10 * time.Second,
@@ -125,6 +134,7 @@ func (s *server) run(ctx context.Context, l net.Listener, ready func(addr string
 	background, stopBackground := context.WithCancel(context.WithoutCancel(ctx))
 	var wg sync.WaitGroup
 	wg.Go(func() { s.scim.Run(background) })
+	wg.Go(func() { s.webhooks.Run(background) })
 	go serve(main, l)
 	ready(l.Addr().String())
 
