@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+
+	"gatehouse/internal/egress"
 )
 
 const (
@@ -125,7 +127,7 @@ func withID(keys []signingKey, id string) []signingKey {
 // two questions share one deadline.
 func (c *keyCache) fetch(ctx context.Context, issuer, keysURL string) ([]signingKey, error) {
 	// Others may wait for the same answer: it does not end with this caller.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), egressTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), egress.Timeout)
 	defer cancel()
 	if keysURL == "" {
 		var err error

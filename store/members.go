@@ -99,10 +99,27 @@ func (tx *Tx) changeMembers(ctx context.Context, c ConnectionRef, g Group, delta
 		return res, fmt.Errorf("members of group %s: %w", g.ID, ErrUnknownMembers)
 	}
 	if res.Changed() {
-		tx.logAs(changeID, MembersChanged, g.subject(c), map[string]int{"added": res.Added, "removed": res.Removed})
+		detail := membersDetail{Added: res.Added, Removed: res.Removed}
+		if !delta.Replace && len(add)+len(remove) <= maxNamed {
+			detail.Named = slices.Concat(add, remove)
+		}
+		tx.logAs(changeID, MembersChanged, g.subject(c), detail)
 	}
 	return res, nil
 }
+
+// membersDetail is what the log says of a change of members.
+type membersDetail struct {
+	Added   int `json:"added"`
+	Removed int `json:"removed"`
+	// Named are the ids of a small change, so that whoever follows the log knows
+	// whom it can concern without looking through the group.
+	Named []string `json:"named,omitempty"`
+}
+
+// maxNamed is how many members the log names, a handful more than providers send
+// at a time.
+const maxNamed = 50
 
 // endMembers moves the memberships of users that fulfil a condition to the past.
 func (tx *Tx) endMembers(ctx context.Context, change ChangeID, where string, args ...any) (int, error) {

@@ -152,6 +152,25 @@ var verifyQueries = []struct{ name, query string }{
 		SELECT 'person ' || CAST(p.user_id AS text) FROM people p
 		WHERE NOT EXISTS (SELECT 1 FROM users u WHERE u.tenant_id = p.tenant_id AND u.id = p.user_id)
 		AND NOT EXISTS (SELECT 1 FROM users_past u WHERE u.tenant_id = p.tenant_id AND u.id = p.user_id)`},
+	{"every webhook was created in the log and has a secret", `
+		SELECT 'webhook ' || CAST(w.id AS text) FROM webhooks w
+		WHERE NOT EXISTS (SELECT 1 FROM changes c WHERE c.tenant_id = w.tenant_id AND c.subject_id = w.id AND c.action = 'webhook.created')
+		OR NOT EXISTS (SELECT 1 FROM webhook_secrets s WHERE s.tenant_id = w.tenant_id AND s.webhook_id = w.id AND s.expires_at = 0)`},
+	{"every webhook is told the log", `
+		SELECT 'webhook ' || CAST(w.id AS text) FROM webhooks w LEFT JOIN webhook_feeds f ON f.tenant_id = w.tenant_id WHERE f.tenant_id IS NULL`},
+	{"the policy that webhooks were told is kept", `
+		SELECT 'tenant ' || CAST(f.tenant_id AS text) FROM webhook_feeds f
+		LEFT JOIN webhook_policies p ON p.tenant_id = f.tenant_id AND p.revision = f.revision WHERE f.revision <> '' AND p.tenant_id IS NULL`},
+	{"webhooks were told of people that are or were here", `
+		SELECT 'person ' || CAST(p.user_id AS text) FROM webhook_people p
+		WHERE NOT EXISTS (SELECT 1 FROM users u WHERE u.tenant_id = p.tenant_id AND u.id = p.user_id)
+		AND NOT EXISTS (SELECT 1 FROM users_past u WHERE u.tenant_id = p.tenant_id AND u.id = p.user_id)`},
+	{"events of a person are delivered in their order", `
+		SELECT 'delivery ' || CAST(d.id AS text) FROM webhook_deliveries d WHERE d.state = 'waiting'
+		AND EXISTS (SELECT 1 FROM webhook_deliveries e WHERE e.tenant_id = d.tenant_id AND e.webhook_id = d.webhook_id
+			AND e.user_id = d.user_id AND e.seq > d.seq AND e.state = 'delivered')`},
+	{"no event has more than one place", `
+		SELECT 'delivery ' || CAST(MIN(CAST(id AS text)) AS text) FROM webhook_deliveries GROUP BY tenant_id, webhook_id, seq HAVING COUNT(*) > 1`},
 	{"policy began with a change in the log", policyWithoutChange("change_id", "")},
 	{"policy ended with a change in the log", policyWithoutChange("end_change_id", "_past")},
 }

@@ -13,6 +13,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"gatehouse/store"
+	"gatehouse/webhook"
 )
 
 // settings are flags, variables GATEHOUSE_… of the same name, or keys of the
@@ -38,13 +39,47 @@ type serveSettings struct {
 	Listen          string        `help:"Address to listen on." default:"127.0.0.1:8080" placeholder:"HOST:PORT"`
 	MetricsListen   string        `help:"Address for /metrics, on a listener of its own; none by default." placeholder:"HOST:PORT"`
 	MaxBody         int64         `help:"Largest request body in bytes." default:"33554432" placeholder:"BYTES"`
-	SecretKey       string        `help:"At least 32 characters that cursors are signed with; by default a key is made and kept in the database." placeholder:"KEY"`
+	SecretKey       string        `help:"At least 32 characters that cursors are signed and webhooks' secrets sealed with; by default a key is made and kept in the database." placeholder:"KEY"`
 	RateLimit       float64       `help:"Most requests a second of one connection, at least 25; 0 means no limit." default:"0" placeholder:"N"`
 	RecordFor       time.Duration `help:"How long requests and their answers are kept to look at with 'gatehouse requests'; 0 keeps none." default:"168h" placeholder:"TIME"`
 	RecordPersonal  bool          `help:"Keep names, addresses and other personal values in them; --no-record-personal masks them." default:"true" negatable:""`
 	AccessTokenLife time.Duration `help:"How long an OAuth access token works, 1h to 6h." default:"1h" placeholder:"TIME"`
 	LoopbackIssuers bool          `help:"Let issuers of assertions be on this machine: for tests." hidden:""`
+	webhookSettings `embed:""`
 	ShutdownTimeout time.Duration `help:"How long requests in progress may take when the server stops." default:"20s" placeholder:"TIME"`
+}
+
+// webhookSettings are those of telling products what changed.
+type webhookSettings struct {
+	WebhookAllowPrivate bool            `help:"Also send webhooks to private addresses and by http: for products in your own network."`
+	WebhookRetries      []time.Duration `help:"The pauses before a webhook's message is sent again; after the last it is dead." default:"5s,30s,2m,10m,1h,6h,24h" placeholder:"TIMES"`
+	WebhookTimeout      time.Duration   `help:"How long a webhook's receiver may take, 1s to 10s." default:"10s" placeholder:"TIME"`
+	WebhookKeep         time.Duration   `help:"How long messages that were sent or given up can be looked at." default:"720h" placeholder:"TIME"`
+}
+
+func (s *webhookSettings) check() error {
+	for _, wait := range s.WebhookRetries {
+		if wait <= 0 {
+			return fmt.Errorf("webhook-retries %v: want times such as 5s,2m,1h", s.WebhookRetries)
+		}
+	}
+	switch {
+	case len(s.WebhookRetries) > 50:
+		return errors.New("webhook-retries: want at most 50")
+	case s.WebhookTimeout < time.Second || s.WebhookTimeout > webhook.MaxTimeout:
+		return fmt.Errorf("webhook-timeout %v: want 1s to %v", s.WebhookTimeout, webhook.MaxTimeout)
+	case s.WebhookKeep < time.Hour:
+		return fmt.Errorf("webhook-keep %v: want at least 1h", s.WebhookKeep)
+	}
+	return nil
+}
+
+// checkSecretKey refuses a key that could be guessed.
+func checkSecretKey(key string) error {
+	if key != "" && len(key) < 32 {
+		return errors.New("secret-key: want at least 32 characters, such as the output of 'openssl rand -hex 32'")
+	}
+	return nil
 }
 
 // minRate is what Entra's gallery requires a tenant to be able to send each second.
@@ -80,14 +115,12 @@ func (s *serveSettings) AfterApply() error {
 		return fmt.Errorf("access-token-life %v: want %v to %v, since Entra does", s.AccessTokenLife, store.MinAccessTokenLife, store.MaxAccessTokenLife)
 	case s.RecordFor != 0 && s.RecordFor < minRecordFor:
 		return fmt.Errorf("record-for %v: want 0 or at least %v", s.RecordFor, minRecordFor)
-	case s.SecretKey != "" && len(s.SecretKey) < 32:
-		return errors.New("secret-key: want at least 32 characters, such as the output of 'openssl rand -hex 32'")
 	case s.ShutdownTimeout < 0:
 		return fmt.Errorf("shutdown-timeout %v: want a time such as 20s", s.ShutdownTimeout)
 	case s.MaxBody < 1024:
 		return fmt.Errorf("max-body %d: want at least 1024 bytes", s.MaxBody)
 	}
-	return nil
+	return errors.Join(checkSecretKey(s.SecretKey), s.webhookSettings.check())
 }
 
 // yamlSettings reads a file of settings. A key that is no setting is an error:
@@ -124,6 +157,7 @@ func (y yamlResolver) Validate(app *kong.Application) error {
 
 func (y yamlResolver) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
 	v, ok := y[flag.Name]
+	ok = ok && len(flag.Envs) > 0 // an argument of one command that happens to have a setting's name is none
 	for _, env := range flag.Envs {
 		if _, set := os.LookupEnv(env); set {
 			ok = false // the variable counts more

@@ -56,6 +56,7 @@ type cli struct {
 	Explain    explainCmd    `cmd:"" help:"Say whether somebody may do something somewhere, and why."`
 	Key        keyCmd        `cmd:"" help:"Product keys: what a product calls the API with."`
 	Requests   requestsCmd   `cmd:"" help:"Requests: what a provider really sent, what it was answered, and why it failed."`
+	Webhook    webhookCmd    `cmd:"" help:"Webhooks: where products are told what changes."`
 	Replay     replayCmd     `cmd:"" help:"Play recorded identity-provider traffic against a SCIM endpoint."`
 	Routes     routesCmd     `cmd:"" help:"List every address that the server answers, and who may use it."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`

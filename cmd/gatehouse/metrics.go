@@ -9,6 +9,7 @@ import (
 
 	"gatehouse/scim"
 	"gatehouse/store"
+	"gatehouse/webhook"
 )
 
 // metrics are what /metrics tells: of requests by route, of recordings, of the
@@ -18,7 +19,7 @@ type metrics struct {
 	requests *prometheus.HistogramVec
 }
 
-func newMetrics(st *store.Store, edge *scim.Server) *metrics {
+func newMetrics(st *store.Store, edge *scim.Server, hooks *webhook.Dispatcher) *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
 		requests: prometheus.NewHistogramVec(prometheus.HistogramOpts{
@@ -34,6 +35,15 @@ func newMetrics(st *store.Store, edge *scim.Server) *metrics {
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "gatehouse_scim_requests_not_recorded_total", Help: "Requests that it did not, since more came than could be written.",
 		}, func() float64 { _, lost := edge.Recorded(); return float64(lost) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "gatehouse_webhook_delivered_total", Help: "Messages that products have taken.",
+		}, func() float64 { n, _, _ := hooks.Counts(); return float64(n) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "gatehouse_webhook_failed_total", Help: "Attempts to send a message to a product that failed.",
+		}, func() float64 { _, n, _ := hooks.Counts(); return float64(n) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "gatehouse_webhook_dead_total", Help: "Messages that were given up.",
+		}, func() float64 { _, _, n := hooks.Counts(); return float64(n) }),
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		collectors.NewDBStatsCollector(st.DB(), "gatehouse"))

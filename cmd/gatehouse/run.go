@@ -19,6 +19,7 @@ import (
 	"gatehouse/scim"
 	"gatehouse/store"
 	"gatehouse/ui"
+	"gatehouse/webhook"
 )
 
 // server is the running program: here its parts meet.
@@ -28,6 +29,7 @@ type server struct {
 	log      *slog.Logger
 	scim     *scim.Server
 	api      *api.Server
+	webhooks *webhook.Dispatcher
 	stopping atomic.Bool
 }
 
@@ -44,7 +46,14 @@ func newServer(ctx context.Context, cfg serveSettings, st *store.Store, log *slo
 	if err != nil {
 		return nil, err
 	}
-	return &server{cfg: cfg, store: st, log: log, scim: edge, api: products}, nil
+	hooks, err := webhook.New(ctx, st, webhook.Options{
+		SecretKey: cfg.SecretKey, AllowPrivate: cfg.WebhookAllowPrivate, Retries: cfg.WebhookRetries,
+		Timeout: cfg.WebhookTimeout, Keep: cfg.WebhookKeep, Log: log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &server{cfg: cfg, store: st, log: log, scim: edge, api: products, webhooks: hooks}, nil
 }
 
 // verifyAssertions joins the protocol, which knows no store, to the edge, which
@@ -99,7 +108,7 @@ func (s *server) run(ctx context.Context, l net.Listener, ready func(addr string
 	if err != nil {
 		return err
 	}
-	m := newMetrics(s.store, s.scim)
+	m := newMetrics(s.store, s.scim, s.webhooks)
 	main := &http.Server{
 		Handler:           web.Log(s.log, m.observe, mux),
 		ReadHeaderTimeout: 10 * time.Second,
@@ -133,6 +142,7 @@ func (s *server) run(ctx context.Context, l net.Listener, ready func(addr string
 	var wg sync.WaitGroup
 	wg.Go(func() { s.scim.Run(background) })
 	wg.Go(func() { s.api.Run(background) })
+	wg.Go(func() { s.webhooks.Run(background) })
 	go serve(main, l)
 	ready(l.Addr().String())
 

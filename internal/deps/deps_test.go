@@ -19,20 +19,22 @@ const module = "gatehouse/"
 var table = map[string][]string{
 	"access":          {},
 	"migrations":      {},
-	"oidc":            {},
+	"oidc":            {"internal/egress"},
 	"internal/web":    {},
 	"store":           {"access", "migrations"},
 	"store/storetest": {"access", "store", "internal/pgtest"},
 	"scim":            {"access", "store", "internal/web"},
+	"webhook":         {"access", "store", "internal/egress"},
 	"api":             {"access", "store", "internal/web"},
 	"ui":              {"access", "store", "internal/web", "oidc"},
-	"cmd/gatehouse": {"access", "api", "migrations", "oidc", "scim", "store", "ui", "internal/web",
+	"cmd/gatehouse": {"access", "api", "migrations", "oidc", "scim", "store", "ui", "webhook", "internal/web",
 		"internal/fixture", "internal/policyfile", "internal/replay", "examples"}, // the demo's company and its player
 
 	"examples":            {},
 	"internal/policyfile": {"access", "store"},
 	"internal/bench":      {"access", "store", "internal/fixture", "internal/pgtest", "internal/replay"},
 	"internal/deps":       {},
+	"internal/egress":     {},
 	"internal/e2e": {"access", "store", // for what is granted, beside the servers
 		"internal/fixture", "internal/idptest", "internal/patchmodel", "internal/pgtest", "internal/replay"},
 	"internal/fixture":    {"access", "store"},

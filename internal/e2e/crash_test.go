@@ -146,11 +146,11 @@ type crashServer struct {
 	ended  chan struct{}
 }
 
-func (s *crashSite) serve(t *testing.T) *crashServer {
+func (s *crashSite) serve(t *testing.T, flags ...string) *crashServer {
 	t.Helper()
 	srv := &crashServer{
 		site: s, log: &bytes.Buffer{}, ended: make(chan struct{}),
-		cmd:    exec.Command(binary, "serve", "--database-url="+s.url, "--listen=127.0.0.1:0"),
+		cmd:    exec.Command(binary, append([]string{"serve", "--database-url=" + s.url, "--listen=127.0.0.1:0"}, flags...)...),
 		client: &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 64}},
 	}
 	srv.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

@@ -387,6 +387,68 @@ CREATE TABLE public.users_past (
     change_id uuid NOT NULL
 );
 
+CREATE TABLE public.webhook_deliveries (
+    tenant_id uuid NOT NULL,
+    id uuid NOT NULL,
+    webhook_id uuid NOT NULL,
+    seq bigint NOT NULL,
+    user_id uuid NOT NULL,
+    type text NOT NULL,
+    body text NOT NULL,
+    created_at bigint NOT NULL,
+    state text NOT NULL,
+    attempts bigint NOT NULL,
+    next_at bigint NOT NULL,
+    status bigint NOT NULL,
+    error text NOT NULL,
+    ended_at bigint NOT NULL
+);
+
+CREATE TABLE public.webhook_feeds (
+    tenant_id uuid NOT NULL,
+    version bigint NOT NULL,
+    holder text NOT NULL,
+    beat bigint NOT NULL,
+    seq bigint NOT NULL,
+    cursor text NOT NULL,
+    at bigint NOT NULL,
+    revision text NOT NULL,
+    pass text NOT NULL,
+    done text NOT NULL
+);
+
+CREATE TABLE public.webhook_people (
+    tenant_id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    person text NOT NULL
+);
+
+CREATE TABLE public.webhook_policies (
+    tenant_id uuid NOT NULL,
+    revision text NOT NULL,
+    doc text NOT NULL
+);
+
+CREATE TABLE public.webhook_secrets (
+    tenant_id uuid NOT NULL,
+    id uuid NOT NULL,
+    webhook_id uuid NOT NULL,
+    sealed text NOT NULL,
+    hint text NOT NULL,
+    created_at bigint NOT NULL,
+    expires_at bigint NOT NULL
+);
+
+CREATE TABLE public.webhooks (
+    tenant_id uuid NOT NULL,
+    id uuid NOT NULL,
+    product text NOT NULL COLLATE pg_catalog."C",
+    url text NOT NULL COLLATE pg_catalog."C",
+    created_at bigint NOT NULL,
+    disabled_at bigint NOT NULL,
+    disabled_why text NOT NULL
+);
+
 ALTER TABLE ONLY public.access_tokens
     ADD CONSTRAINT access_tokens_hash_key UNIQUE (hash);
 
@@ -516,6 +578,27 @@ ALTER TABLE ONLY public.users
 ALTER TABLE ONLY public.users
     ADD CONSTRAINT users_tenant_id_connection_id_user_name_key_key UNIQUE (tenant_id, connection_id, user_name_key);
 
+ALTER TABLE ONLY public.webhook_deliveries
+    ADD CONSTRAINT webhook_deliveries_pkey PRIMARY KEY (tenant_id, id);
+
+ALTER TABLE ONLY public.webhook_feeds
+    ADD CONSTRAINT webhook_feeds_pkey PRIMARY KEY (tenant_id);
+
+ALTER TABLE ONLY public.webhook_people
+    ADD CONSTRAINT webhook_people_pkey PRIMARY KEY (tenant_id, user_id);
+
+ALTER TABLE ONLY public.webhook_policies
+    ADD CONSTRAINT webhook_policies_pkey PRIMARY KEY (tenant_id, revision);
+
+ALTER TABLE ONLY public.webhook_secrets
+    ADD CONSTRAINT webhook_secrets_pkey PRIMARY KEY (tenant_id, id);
+
+ALTER TABLE ONLY public.webhooks
+    ADD CONSTRAINT webhooks_pkey PRIMARY KEY (tenant_id, id);
+
+ALTER TABLE ONLY public.webhooks
+    ADD CONSTRAINT webhooks_tenant_id_product_url_key UNIQUE (tenant_id, product, url);
+
 CREATE INDEX access_tokens_by_credential ON public.access_tokens USING btree (tenant_id, credential_id);
 
 CREATE INDEX access_tokens_by_expiry ON public.access_tokens USING btree (expires_at);
@@ -566,6 +649,14 @@ CREATE INDEX users_by_external_id ON public.users USING btree (tenant_id, connec
 
 CREATE UNIQUE INDEX users_in_order ON public.users USING btree (tenant_id, connection_id, id);
 
+CREATE INDEX webhook_deliveries_by_person ON public.webhook_deliveries USING btree (tenant_id, webhook_id, user_id, seq);
+
+CREATE INDEX webhook_deliveries_due ON public.webhook_deliveries USING btree (tenant_id, webhook_id, next_at, seq) WHERE (state = 'waiting'::text);
+
+CREATE INDEX webhook_deliveries_ended ON public.webhook_deliveries USING btree (tenant_id, ended_at) WHERE (state <> 'waiting'::text);
+
+CREATE INDEX webhook_deliveries_in_order ON public.webhook_deliveries USING btree (tenant_id, webhook_id, seq);
+
 ALTER TABLE ONLY public.access_tokens
     ADD CONSTRAINT access_tokens_tenant_id_credential_id_fkey FOREIGN KEY (tenant_id, credential_id) REFERENCES public.client_credentials(tenant_id, id) ON DELETE CASCADE;
 
@@ -601,3 +692,12 @@ ALTER TABLE ONLY public.subgroups
 
 ALTER TABLE ONLY public.tokens
     ADD CONSTRAINT tokens_tenant_id_connection_id_fkey FOREIGN KEY (tenant_id, connection_id) REFERENCES public.connections(tenant_id, id);
+
+ALTER TABLE ONLY public.webhook_feeds
+    ADD CONSTRAINT webhook_feeds_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);
+
+ALTER TABLE ONLY public.webhook_secrets
+    ADD CONSTRAINT webhook_secrets_tenant_id_webhook_id_fkey FOREIGN KEY (tenant_id, webhook_id) REFERENCES public.webhooks(tenant_id, id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.webhooks
+    ADD CONSTRAINT webhooks_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);

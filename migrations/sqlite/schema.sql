@@ -474,3 +474,80 @@ CREATE TABLE users_past (
     change_id     text NOT NULL,
     PRIMARY KEY (tenant_id, id, version)
 ) WITHOUT ROWID;
+
+CREATE TABLE webhook_deliveries (
+    tenant_id  text NOT NULL,
+    id         text NOT NULL,
+    webhook_id text NOT NULL,
+    seq        integer NOT NULL,
+    user_id    text NOT NULL,
+    type       text NOT NULL,
+    body       text NOT NULL,
+    created_at integer NOT NULL,
+    state      text NOT NULL,
+    attempts   integer NOT NULL,
+    next_at    integer NOT NULL,
+    status     integer NOT NULL,
+    error      text NOT NULL,
+    ended_at   integer NOT NULL,
+    PRIMARY KEY (tenant_id, id)
+);
+
+CREATE INDEX webhook_deliveries_by_person ON webhook_deliveries (tenant_id, webhook_id, user_id, seq);
+
+CREATE INDEX webhook_deliveries_due ON webhook_deliveries (tenant_id, webhook_id, next_at, seq) WHERE state = 'waiting';
+
+CREATE INDEX webhook_deliveries_ended ON webhook_deliveries (tenant_id, ended_at) WHERE state <> 'waiting';
+
+CREATE INDEX webhook_deliveries_in_order ON webhook_deliveries (tenant_id, webhook_id, seq);
+
+CREATE TABLE webhook_feeds (
+    tenant_id text PRIMARY KEY REFERENCES tenants (id),
+    version   integer NOT NULL,
+    holder    text NOT NULL,
+    beat      integer NOT NULL,
+    seq       integer NOT NULL,
+    cursor    text NOT NULL,
+    at        integer NOT NULL,
+    revision  text NOT NULL,
+    pass      text NOT NULL,
+    done      text NOT NULL
+);
+
+CREATE TABLE webhook_people (
+    tenant_id text NOT NULL,
+    user_id   text NOT NULL,
+    person    text NOT NULL,
+    PRIMARY KEY (tenant_id, user_id)
+) WITHOUT ROWID;
+
+CREATE TABLE webhook_policies (
+    tenant_id text NOT NULL,
+    revision  text NOT NULL,
+    doc       text NOT NULL,
+    PRIMARY KEY (tenant_id, revision)
+);
+
+CREATE TABLE webhook_secrets (
+    tenant_id  text NOT NULL,
+    id         text NOT NULL,
+    webhook_id text NOT NULL,
+    sealed     text NOT NULL,
+    hint       text NOT NULL,
+    created_at integer NOT NULL,
+    expires_at integer NOT NULL,
+    PRIMARY KEY (tenant_id, id),
+    FOREIGN KEY (tenant_id, webhook_id) REFERENCES webhooks (tenant_id, id) ON DELETE CASCADE
+);
+
+CREATE TABLE webhooks (
+    tenant_id    text NOT NULL REFERENCES tenants (id),
+    id           text NOT NULL,
+    product      text NOT NULL,
+    url          text NOT NULL,
+    created_at   integer NOT NULL,
+    disabled_at  integer NOT NULL,
+    disabled_why text NOT NULL,
+    PRIMARY KEY (tenant_id, id),
+    UNIQUE (tenant_id, product, url)
+);
