@@ -36,6 +36,11 @@ type dialect struct {
 	ids    string
 	idRows string
 	idList func([]string) any
+	// each joins the rows w of idRows with the one row of a table, called u, that
+	// fulfils a condition: one look into the index for each, whatever the statistics
+	// say. On tables that were never analyzed PostgreSQL would rather compare each
+	// row with each id.
+	each func(table, condition string) string
 	// idParam is a parameter that is an id where the database can't tell.
 	idParam string
 	// agreeing is the isolation of reads that see one state.
@@ -125,6 +130,7 @@ var sqliteDialect = &dialect{
 	ids:     "SELECT value FROM json_each(?)",
 	idRows:  "SELECT value AS id FROM json_each(?)",
 	idParam: "?",
+	each:    func(table, condition string) string { return "CROSS JOIN " + table + " u WHERE " + condition },
 	idList: func(ids []string) any {
 		text, _ := json.Marshal(ids)
 		return string(text)
@@ -208,6 +214,9 @@ var postgresDialect = &dialect{
 	idParam:   "CAST(? AS uuid)",
 	agreeing:  sql.LevelRepeatableRead,
 	idList:    func(ids []string) any { return pq.StringArray(ids) },
+	each: func(table, condition string) string {
+		return "CROSS JOIN LATERAL (SELECT u.*, u.ctid FROM " + table + " u WHERE " + condition + " LIMIT 1) u"
+	},
 	groupsOfUser: `(SELECT CASE MAX(within) WHEN 1 THEN '+' ELSE '' END
 			|| COALESCE(CAST(json_agg(json_build_object('value', id, 'display', display_name, 'type', 'direct')) AS text), '[]')
 		FROM (SELECT g.id, g.display_name, g.within FROM members m JOIN groups g ON g.tenant_id = m.tenant_id AND g.id = m.group_id

@@ -54,12 +54,11 @@ func (tx *Tx) changeMembers(ctx context.Context, c ConnectionRef, g Group, delta
 		}
 		res.Removed += groups
 	case len(remove) > 0:
-		of, args := `tenant_id = ? AND group_id = ? AND `, []any{c.Tenant, g.ID, d.idList(remove)}
-		if res.Removed, err = tx.endMembers(ctx, changeID, of+`user_id IN (`+d.ids+`)`, args...); err != nil || res.Removed == len(remove) {
+		if res.Removed, err = tx.endPicked(ctx, "members", "user_id", changeID, c.Tenant, g.ID, remove); err != nil || res.Removed == len(remove) {
 			break
 		}
 		var groups int
-		groups, err = tx.endSubgroups(ctx, changeID, of+`member_id IN (`+d.ids+`)`, args...)
+		groups, err = tx.endPicked(ctx, "subgroups", "member_id", changeID, c.Tenant, g.ID, remove)
 		res.Removed += groups
 	}
 	if err != nil {
@@ -68,9 +67,8 @@ func (tx *Tx) changeMembers(ctx context.Context, c ConnectionRef, g Group, delta
 
 	if len(add) > 0 {
 		res.Added, err = tx.exec(ctx, `INSERT INTO members (tenant_id, group_id, user_id, since, change_id)
-			SELECT u.tenant_id, ?, u.id, ?, ? FROM users u
-			WHERE u.tenant_id = ? AND u.connection_id = ? AND u.id IN (`+d.ids+`)
-			ON CONFLICT DO NOTHING`, g.ID, tx.now, changeID, c.Tenant, c.ID, d.idList(add))
+			SELECT u.tenant_id, ?, u.id, ?, ? FROM (`+d.idRows+`) w `+d.each("users", "u.tenant_id = ? AND u.id = w.id AND u.connection_id = ?")+`
+			ON CONFLICT DO NOTHING`, g.ID, tx.now, changeID, d.idList(add), c.Tenant, c.ID)
 		if err != nil {
 			return res, fmt.Errorf("members of group %s: %w", g.ID, err)
 		}
@@ -147,8 +145,17 @@ func (tx *Tx) endOthers(ctx context.Context, table, member string, change Change
 	if len(gone) == 0 {
 		return 0, nil
 	}
+	return tx.endPicked(ctx, table, member, change, tenant, group, gone)
+}
+
+// endPicked ends some memberships of a group.
+func (tx *Tx) endPicked(ctx context.Context, table, member string, change ChangeID, tenant TenantID, group GroupID, ids []string) (int, error) {
 	d := tx.pool.dialect
-	return tx.end(ctx, table, member, change, `tenant_id = ? AND group_id = ? AND `+member+` IN (`+d.ids+`)`, tenant, group, d.idList(gone))
+	if d.name == "sqlite" {
+		return tx.end(ctx, table, member, change, `tenant_id = ? AND group_id = ? AND `+member+` IN (`+d.ids+`)`, tenant, group, d.idList(ids))
+	}
+	return tx.end(ctx, table, member, change, `ctid = ANY (ARRAY (SELECT u.ctid FROM (`+d.idRows+`) w `+
+		d.each(table, "u.tenant_id = ? AND u.group_id = ? AND u."+member+" = w.id")+`))`, d.idList(ids), tenant, group)
 }
 
 func (tx *Tx) end(ctx context.Context, table, member string, change ChangeID, where string, args ...any) (int, error) {
