@@ -90,7 +90,7 @@ func (t *resourceType) parsePath(s string) (patchPath, error) {
 	if !p.end() {
 		return patchPath{}, p.fail("expected the end of the path")
 	}
-	if g.subName != "" && g.sub == nil {
+	if g.attr != nil && g.subName != "" && g.sub == nil {
 		return patchPath{}, invalid(scimerr.ScimTypeInvalidPath, "The path %s names %q, which %s does not have.", g.text, shorten(g.subName), g.attr.label)
 	}
 	return g, nil
