@@ -28,7 +28,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"gatehouse/internal/web"
@@ -51,7 +50,7 @@ type Server struct {
 	store   *store.Store
 	opts    Options
 	pageKey []byte
-	used    usage
+	used    web.Usage[store.KeyID, store.Key]
 }
 
 // New makes the API of a directory.
@@ -207,7 +206,9 @@ func (s *Server) enter(r *http.Request) (store.Key, error) {
 		}
 	}
 	web.Annotate(r.Context(), slog.String("product", string(key.Product)), slog.String("key", "…"+key.Hint))
-	s.used.note(key, s.store.Now())
+	now := s.store.Now()
+	key.LastUsedAt = store.At(now)
+	s.used.Note(key.ID, key, now)
 	return key, nil
 }
 
@@ -330,50 +331,6 @@ func (s *Server) discovery(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(body)
 }
 
-// usage remembers when keys were used, until Run writes it down.
-type usage struct {
-	mu   sync.Mutex
-	last map[store.KeyID]use
-}
-
-// use is the last use of a key, and when one was last written down.
-type use struct {
-	key     store.Key
-	written time.Time
-}
-
-// usageInterval is how often the use of a key that is busy is written down. Each
-// write empties what SQLite's readers have cached.
-const usageInterval = 30 * time.Second
-
-func (u *usage) note(k store.Key, now time.Time) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.last == nil {
-		u.last = map[store.KeyID]use{}
-	}
-	k.LastUsedAt = store.At(now)
-	u.last[k.ID] = use{key: k, written: u.last[k.ID].written}
-}
-
-// take gives the uses to write down now: of keys that have been quiet for an
-// interval at once, of busy ones once an interval, and when all is set, every one.
-func (u *usage) take(now time.Time, all bool) map[store.KeyID]store.Key {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	due := map[store.KeyID]store.Key{}
-	for id, l := range u.last {
-		switch unwritten := l.key.LastUsedAt.After(l.written); {
-		case unwritten && (all || now.Sub(l.written) >= usageInterval):
-			due[id] = l.key
-			u.last[id] = use{key: l.key, written: l.key.LastUsedAt.Time}
-		case !unwritten && now.Sub(l.written) >= usageInterval:
-			delete(u.last, id)
-		}
-	}
-	return due
-}
-
 // Run writes down when keys were last used, within two seconds when they had been
 // quiet, until ctx ends.
 func (s *Server) Run(ctx context.Context) {
@@ -393,7 +350,7 @@ func (s *Server) Run(ctx context.Context) {
 }
 
 func (s *Server) flush(ctx context.Context, all bool) {
-	used := s.used.take(s.store.Now(), all)
+	used := s.used.Take(s.store.Now(), all)
 	if len(used) == 0 {
 		return
 	}

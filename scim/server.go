@@ -74,7 +74,7 @@ type Server struct {
 	store     *store.Store
 	opts      Options
 	cursorKey []byte
-	used      usage
+	used      web.Usage[store.TokenID, store.Token]
 	limits    limiters
 	heavy     turns
 	cores     chan struct{} // see takeCore
@@ -283,7 +283,9 @@ func (s *Server) enter(r *http.Request) (caller, error) {
 		return caller{}, refused{causeOtherToken}
 	}
 	web.Annotate(r.Context(), slog.String("connection", string(token.ConnectionID)), slog.String("token", "…"+token.Hint))
-	s.used.note(token, s.store.Now())
+	now := s.store.Now()
+	token.LastUsedAt = store.At(now)
+	s.used.Note(token.ID, token, now)
 	if wait, ok := s.limits.allow(token.ConnectionID, s.opts.Rate); !ok {
 		return caller{}, tooMany{wait}
 	}
@@ -457,50 +459,6 @@ func noteIgnored(ctx context.Context, ignored []string) {
 	}
 }
 
-// usage remembers when tokens were used, until Run writes it down.
-type usage struct {
-	mu   sync.Mutex
-	last map[store.TokenID]use
-}
-
-// use is the last use of a token, and when one was last written down.
-type use struct {
-	token   store.Token
-	written time.Time
-}
-
-// usageInterval is how often the use of a token that is busy is written down.
-// Each write empties what SQLite's readers have cached.
-const usageInterval = 30 * time.Second
-
-func (u *usage) note(t store.Token, now time.Time) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.last == nil {
-		u.last = map[store.TokenID]use{}
-	}
-	t.LastUsedAt = store.At(now)
-	u.last[t.ID] = use{token: t, written: u.last[t.ID].written}
-}
-
-// take gives the uses to write down now: of tokens that have been quiet for an
-// interval at once, of busy ones once an interval, and when all is set, every one.
-func (u *usage) take(now time.Time, all bool) map[store.TokenID]store.Token {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	due := map[store.TokenID]store.Token{}
-	for id, l := range u.last {
-		switch unwritten := l.token.LastUsedAt.After(l.written); {
-		case unwritten && (all || now.Sub(l.written) >= usageInterval):
-			due[id] = l.token
-			u.last[id] = use{token: l.token, written: l.token.LastUsedAt.Time}
-		case !unwritten && now.Sub(l.written) >= usageInterval:
-			delete(u.last, id)
-		}
-	}
-	return due
-}
-
 // Run writes down when tokens were last used, within two seconds when they had
 // been quiet, deletes old access tokens every minute, and writes what was
 // recorded, until ctx ends.
@@ -529,7 +487,7 @@ func (s *Server) Run(ctx context.Context) {
 }
 
 func (s *Server) flush(ctx context.Context, all bool) {
-	used := s.used.take(s.store.Now(), all)
+	used := s.used.Take(s.store.Now(), all)
 	if len(used) == 0 {
 		return
 	}
