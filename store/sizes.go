@@ -103,7 +103,7 @@ const (
 const anchorAge = time.Minute
 
 // after finds an id in front of the offset, and how much of the offset is left
-// behind it. Without a database's help that is "" and all of it.
+// behind it: "" and all of it where none is remembered yet.
 func (r reader) after(ctx context.Context, c ConnectionRef, ix index, offset, deleted int) (id string, rest int, err error) {
 	a := &r.pool.anchors
 	key := anchorKey{c, ix.kind}
