@@ -15,6 +15,9 @@ import (
 // maxNames bounds the members of an object; Entra sends about twenty claims.
 const maxNames = 100
 
+// maxAudiences bounds whom a token is for.
+const maxAudiences = 20
+
 // claims are the members of a JSON object, by their exact names. encoding/json
 // would take "SUB" for sub, and the last of two for both.
 type claims map[string]json.RawMessage
@@ -73,16 +76,48 @@ func (c claims) text(name string) (string, error) {
 	return s, nil
 }
 
-// audience reads aud: one text, or a list of one (RFC 7519 §4.1.3).
-func (c claims) audience() (string, error) {
-	if bytes.HasPrefix(c["aud"], []byte("[")) {
-		var list []string
-		if json.Unmarshal(c["aud"], &list) != nil || len(list) != 1 || list[0] == "" {
-			return "", errors.New("aud is for more than one, or for none")
-		}
-		return list[0], nil
+// optional reads a claim that may be absent. One that is there must be a text.
+func (c claims) optional(name string) (text string, there bool, err error) {
+	if _, there = c[name]; !there {
+		return "", false, nil
 	}
-	return c.text("aud")
+	text, err = c.text(name)
+	return text, true, err
+}
+
+// audiences reads aud: one text, or a list of some, none of them twice (RFC 7519
+// §4.1.3).
+func (c claims) audiences() ([]string, error) {
+	if !bytes.HasPrefix(c["aud"], []byte("[")) {
+		one, err := c.text("aud")
+		return []string{one}, err
+	}
+	var list []string
+	if json.Unmarshal(c["aud"], &list) != nil || len(list) == 0 || len(list) > maxAudiences {
+		return nil, errors.New("aud is no list of texts, or an empty or a long one")
+	}
+	slices.Sort(list)
+	if list[0] == "" || len(slices.Compact(slices.Clone(list))) != len(list) {
+		return nil, errors.New("aud names one twice, or nobody")
+	}
+	return list, nil
+}
+
+// strings reads a list of texts; an absent one is empty.
+func (c claims) strings(name string) ([]string, error) {
+	var list []string
+	if value, there := c[name]; there && json.Unmarshal(value, &list) != nil {
+		return nil, fmt.Errorf("%s is no list of texts", name)
+	}
+	return list, nil
+}
+
+// flag reads a boolean; an absent one is false.
+func (c claims) flag(name string) (on bool, err error) {
+	if value, there := c[name]; there && json.Unmarshal(value, &on) != nil {
+		return false, fmt.Errorf("%s is neither true nor false", name)
+	}
+	return on, nil
 }
 
 // instant reads a NumericDate (RFC 7519 §2).

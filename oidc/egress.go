@@ -39,7 +39,10 @@ func (e *Egress) getJSON(ctx context.Context, address string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer answer.Body.Close()
+	body, err := readBody(answer)
+	if err != nil {
+		return nil, fmt.Errorf("get %s: %w", address, err)
+	}
 	if answer.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("get %s: answered %s", address, answer.Status)
 	}
@@ -47,14 +50,17 @@ func (e *Egress) getJSON(ctx context.Context, address string) ([]byte, error) {
 	case err != nil, media != "application/json" && media != "application/jwk-set+json":
 		return nil, fmt.Errorf("get %s: answered with %.100q, want application/json", address, answer.Header.Get("Content-Type"))
 	}
-	body, err := io.ReadAll(io.LimitReader(answer.Body, egressMaxBody+1))
-	if err != nil {
-		return nil, fmt.Errorf("get %s: %w", address, err)
-	}
-	if len(body) > egressMaxBody {
-		return nil, fmt.Errorf("get %s: %w", address, errTooLarge)
-	}
 	return body, nil
+}
+
+// readBody reads an answer to its end, if that is near.
+func readBody(answer *http.Response) ([]byte, error) {
+	defer answer.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(answer.Body, egressMaxBody+1))
+	if err == nil && len(body) > egressMaxBody {
+		err = errTooLarge
+	}
+	return body, err
 }
 
 var errTooLarge = errors.New("answered more than 1 MiB")

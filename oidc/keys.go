@@ -2,30 +2,20 @@ package oidc
 
 import (
 	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
 	"crypto/rsa"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
-	"sync"
-	"time"
+	"slices"
 
 	"github.com/go-jose/go-jose/v4"
-
-	"gatehouse/internal/egress"
 )
 
 const (
-	// keysLife is how long keys are believed without asking again: a key that
-	// the issuer withdrew works for no longer.
-	keysLife = 10 * time.Minute
-	// refetchPause is between two questions for a key that isn't there.
-	refetchPause = time.Minute
-	// failurePause is how long a failure is remembered, so that callers don't
-	// queue up before an issuer that is down.
-	failurePause = 5 * time.Second
-	// maxIssuers bounds the cache; more are forgotten and asked again.
-	maxIssuers = 1000
 	// maxKeys bounds the keys of an issuer that are looked at.
 	maxKeys = 100
 	// minKeyBits and maxKeyBits bound an RSA key: a weak one can be forged, and a
@@ -33,143 +23,80 @@ const (
 	minKeyBits, maxKeyBits = 2048, 8192
 )
 
-// errUnknownKey says that the issuer has no such key that may sign.
-var errUnknownKey = errors.New("no signing key of the issuer fits")
-
-// keyCache holds the keys of issuers.
-type keyCache struct {
-	egress *Egress
-	now    func() time.Time
-
-	mu      sync.Mutex
-	issuers map[string]*issuerKeys
+// algorithms are those that an issuer may sign with, and the curve of each that
+// has one (RFC 7518 §3, RFC 8037 §3.1). There is none with a shared secret: a
+// public key is no secret.
+var algorithms = map[jose.SignatureAlgorithm]elliptic.Curve{
+	jose.RS256: nil, jose.RS384: nil, jose.RS512: nil,
+	jose.PS256: nil, jose.PS384: nil, jose.PS512: nil,
+	jose.ES256: elliptic.P256(), jose.ES384: elliptic.P384(), jose.ES512: elliptic.P521(),
+	jose.EdDSA: nil,
 }
 
-// issuerKeys are those of one issuer. busy holds one token: whoever has taken it
-// may touch the rest.
-type issuerKeys struct {
-	busy    chan struct{}
-	keys    []signingKey
-	err     error // of the last question
-	asked   time.Time
-	fetched time.Time
-}
-
+// signingKey is a public key of an issuer's that may verify.
 type signingKey struct {
-	id  string
-	key *rsa.PublicKey
+	id        string
+	algorithm string // the only one, if the issuer names one
+	key       crypto.PublicKey
 }
 
-// find gives the keys with that id, all when it is "". It asks the issuer when
-// what is known is too old, or does not hold the id.
-func (c *keyCache) find(ctx context.Context, issuer, keysURL, id string) ([]signingKey, error) {
-	k := c.of(issuer + " " + keysURL)
-	select {
-	case k.busy <- struct{}{}:
-		defer func() { <-k.busy }()
-	case <-ctx.Done():
-		return nil, ctx.Err()
+// fits reports whether the key can have signed a token that names that algorithm,
+// and that id if it names one.
+func (k signingKey) fits(algorithm jose.SignatureAlgorithm, id string) bool {
+	if id != "" && k.id != id || k.algorithm != "" && k.algorithm != string(algorithm) {
+		return false
 	}
-	now := c.now()
-	fresh := !k.fetched.IsZero() && now.Sub(k.fetched) < keysLife
-	if fresh {
-		if found := withID(k.keys, id); len(found) > 0 {
-			return found, nil
-		}
-		if now.Sub(k.asked) < refetchPause {
-			return nil, errUnknownKey
-		}
+	curve, known := algorithms[algorithm]
+	switch key := k.key.(type) {
+	case *rsa.PublicKey:
+		return known && curve == nil && algorithm != jose.EdDSA
+	case *ecdsa.PublicKey:
+		return known && curve == key.Curve
+	case ed25519.PublicKey:
+		return algorithm == jose.EdDSA
 	}
-	if k.err != nil && now.Sub(k.asked) < failurePause {
-		return nil, k.err
-	}
-	keys, err := c.fetch(ctx, issuer, keysURL)
-	k.asked = now
-	if k.err = err; err != nil {
-		return nil, err
-	}
-	k.keys, k.fetched = keys, now
-	found := withID(keys, id)
-	if len(found) == 0 {
-		return nil, errUnknownKey
-	}
-	return found, nil
+	return false
 }
 
-func (c *keyCache) of(issuer string) *issuerKeys {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	k := c.issuers[issuer]
-	if k == nil {
-		if c.issuers == nil || len(c.issuers) >= maxIssuers {
-			c.issuers = map[string]*issuerKeys{}
+// keysFor gives the issuer's keys that may have signed a token. There is at least
+// one, or a refusal.
+func (c *Client) keysFor(ctx context.Context, issuer, keysURL string, t token) ([]crypto.PublicKey, error) {
+	fitting := func(all []signingKey) []crypto.PublicKey {
+		var keys []crypto.PublicKey
+		for _, k := range all {
+			if k.fits(t.algorithm, t.keyID) {
+				keys = append(keys, k.key)
+			}
 		}
-		k = &issuerKeys{busy: make(chan struct{}, 1)}
-		c.issuers[issuer] = k
-	}
-	return k
-}
-
-func withID(keys []signingKey, id string) []signingKey {
-	if id == "" {
 		return keys
 	}
-	var found []signingKey
-	for _, k := range keys {
-		if k.id == id {
-			found = append(found, k)
-		}
-	}
-	return found
-}
-
-// fetch asks the issuer for its keys, and first where they are if need be. The
-// two questions share one deadline.
-func (c *keyCache) fetch(ctx context.Context, issuer, keysURL string) ([]signingKey, error) {
-	// Others may wait for the same answer: it does not end with this caller.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), egress.Timeout)
-	defer cancel()
-	if keysURL == "" {
-		var err error
-		if keysURL, err = c.discover(ctx, issuer); err != nil {
-			return nil, fmt.Errorf("%w: discovery: %w", ErrUnavailable, err)
-		}
-	}
-	data, err := c.egress.getJSON(ctx, keysURL)
+	all, err := c.keys.find(ctx, issuer+" "+keysURL,
+		func(all []signingKey) bool { return len(fitting(all)) > 0 },
+		func(ctx context.Context) ([]signingKey, error) { return c.readKeys(ctx, keysURL) })
 	if err != nil {
-		return nil, fmt.Errorf("%w: keys: %w", ErrUnavailable, err)
+		return nil, err
 	}
-	keys, err := signingKeys(data)
-	if err != nil {
-		return nil, fmt.Errorf("%w: keys from %s: %w", ErrUnavailable, keysURL, err)
+	keys := fitting(all)
+	if len(keys) == 0 {
+		return nil, refuse("key", "no signing key of the issuer fits %s and key id %.100q", t.algorithm, t.keyID)
 	}
 	return keys, nil
 }
 
-// discover reads where the keys are (OpenID Connect Discovery 1.0 §4), and
-// refuses a document that speaks for another issuer (§4.3).
-func (c *keyCache) discover(ctx context.Context, issuer string) (string, error) {
-	data, err := c.egress.getJSON(ctx, strings.TrimSuffix(issuer, "/")+"/.well-known/openid-configuration")
+func (c *Client) readKeys(ctx context.Context, address string) ([]signingKey, error) {
+	data, err := c.egress.getJSON(ctx, address)
 	if err != nil {
-		return "", err
+		return nil, unavailable("keys", err)
 	}
-	names, err := object(data)
+	keys, err := signingKeys(data)
 	if err != nil {
-		return "", err
+		return nil, unavailable("keys from "+address, err)
 	}
-	var said, keysURL string
-	if said, err = names.text("issuer"); err != nil {
-		return "", err
-	}
-	if said != issuer {
-		return "", fmt.Errorf("the document is that of issuer %.200q", said)
-	}
-	keysURL, err = names.text("jwks_uri")
-	return keysURL, err
+	return keys, nil
 }
 
-// signingKeys reads the keys of a set (RFC 7517 §5) that may verify an
-// assertion. Others are left out: a set holds what its issuer needs elsewhere.
+// signingKeys reads the keys of a set (RFC 7517 §5) that may verify. Others are
+// left out: a set holds what its issuer needs elsewhere.
 func signingKeys(data []byte) ([]signingKey, error) {
 	names, err := object(data)
 	if err != nil {
@@ -184,15 +111,38 @@ func signingKeys(data []byte) ([]signingKey, error) {
 	}
 	var keys []signingKey
 	for _, one := range raw {
-		var key jose.JSONWebKey
-		if key.UnmarshalJSON(one) != nil || key.Use != "" && key.Use != "sig" || key.Algorithm != "" && key.Algorithm != string(jose.RS256) {
-			continue
+		if k, ok := readKey(one); ok {
+			keys = append(keys, k)
 		}
-		public, ok := key.Key.(*rsa.PublicKey) // a private or symmetric key is none
-		if !ok || public.N.BitLen() < minKeyBits || public.N.BitLen() > maxKeyBits {
-			continue
-		}
-		keys = append(keys, signingKey{key.KeyID, public})
 	}
 	return keys, nil
+}
+
+// readKey reads a key that may verify: one for signatures (RFC 7517 §4.2, §4.3),
+// strong, and public. One that was published with its private part is everybody's.
+func readKey(data []byte) (signingKey, bool) {
+	names, err := object(data)
+	if err != nil {
+		return signingKey{}, false
+	}
+	if operations, there := names["key_ops"]; there {
+		var list []string
+		if json.Unmarshal(operations, &list) != nil || !slices.Contains(list, "verify") {
+			return signingKey{}, false
+		}
+	}
+	var key jose.JSONWebKey
+	if key.UnmarshalJSON(data) != nil || key.Use != "" && key.Use != "sig" {
+		return signingKey{}, false
+	}
+	switch public := key.Key.(type) {
+	case *rsa.PublicKey:
+		if public.N.BitLen() < minKeyBits || public.N.BitLen() > maxKeyBits {
+			return signingKey{}, false
+		}
+	case *ecdsa.PublicKey, ed25519.PublicKey:
+	default:
+		return signingKey{}, false
+	}
+	return signingKey{key.KeyID, key.Algorithm, key.Key}, true
 }

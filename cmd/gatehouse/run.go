@@ -37,7 +37,7 @@ func newServer(ctx context.Context, cfg serveSettings, st *store.Store, log *slo
 	edge, err := scim.New(ctx, st, scim.Options{
 		URL: cfg.URL, MaxBody: cfg.MaxBody, Rate: cfg.RateLimit, SecretKey: cfg.SecretKey, Log: log,
 		RecordFor: cfg.RecordFor, MaskPersonal: !cfg.RecordPersonal, AccessTokenLife: cfg.AccessTokenLife,
-		VerifyAssertion: verifyAssertions(oidc.NewVerifier(oidc.NewEgress(cfg.LoopbackIssuers), nil)),
+		VerifyAssertion: verifyAssertions(oidc.NewClient(oidc.NewEgress(cfg.LoopbackIssuers), nil)),
 	})
 	if err != nil {
 		return nil, err
@@ -58,9 +58,9 @@ func newServer(ctx context.Context, cfg serveSettings, st *store.Store, log *slo
 
 // verifyAssertions joins the protocol, which knows no store, to the edge, which
 // knows no protocol.
-func verifyAssertions(v *oidc.Verifier) scim.VerifyAssertion {
+func verifyAssertions(c *oidc.Client) scim.VerifyAssertion {
 	return func(ctx context.Context, f store.Federation, assertion string) (string, error) {
-		a, err := v.VerifyAssertion(ctx, oidc.Pinned{
+		a, err := c.VerifyAssertion(ctx, oidc.Pinned{
 			Issuer: f.Issuer, Subject: f.Subject, Audience: f.Audience, EntraTenant: f.EntraTenant, KeysURL: f.KeysURL,
 		}, assertion)
 		if errors.Is(err, oidc.ErrUnavailable) {
