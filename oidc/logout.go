@@ -213,8 +213,10 @@ func (c *Client) VerifyRevocation(ctx context.Context, p Provider, audience, raw
 		return Revocation{}, err
 	}
 	// The body is read last: nobody who isn't the provider has it parsed.
-	r.Subject, err = revoked(p, body)
-	return r, err
+	if r.Subject, err = revoked(p, body); err != nil {
+		return Revocation{}, err
+	}
+	return r, nil
 }
 
 func (c claims) revocation(p Provider, audience string, now time.Time) (r Revocation, err error) {

@@ -24,6 +24,9 @@ const (
 	maxSubject = 255
 )
 
+// tokenLetters are base64url's, and what parts a token.
+const tokenLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_."
+
 // token is a JWT that was read, and is not believed yet.
 type token struct {
 	raw       string
@@ -43,6 +46,10 @@ func readToken(raw string, max int, allowed []jose.SignatureAlgorithm, types []s
 	parts := strings.Split(raw, ".")
 	if len(parts) != 3 {
 		return token{}, refuse("token", "%d parts, want the three of a signed token", len(parts))
+	}
+	// encoding/base64 skips line breaks.
+	if strings.ContainsFunc(raw, func(r rune) bool { return !strings.ContainsRune(tokenLetters, r) }) {
+		return token{}, refuse("token", "letters that no token has (RFC 7515 §3.1)")
 	}
 	data, err := base64.RawURLEncoding.DecodeString(parts[0])
 	if err != nil {
