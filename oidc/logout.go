@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/subtle"
 	"encoding/json"
+	"maps"
 	"net/url"
+	"slices"
 	"time"
 
 	goidc "github.com/coreos/go-oidc/v3/oidc"
@@ -93,6 +95,23 @@ type Logout struct {
 	// until ExpiresAt.
 	ID                  string
 	IssuedAt, ExpiresAt time.Time
+}
+
+// Peek reads from which issuer and for whom a token claims to be, so that a caller
+// with several connections knows which one to verify it with. It proves nothing.
+func Peek(raw string) (issuer string, audiences []string, err error) {
+	allowed := slices.Collect(maps.Keys(algorithms))
+	t, err := readToken(raw, maxToken, allowed, slices.Concat(idTokenTypes, logoutTypes, revocationTypes))
+	if err != nil {
+		return "", nil, err
+	}
+	if issuer, err = t.claims.text("iss"); err != nil {
+		return "", nil, refuse("iss", "%w", err)
+	}
+	if audiences, err = t.claims.audiences(); err != nil {
+		return "", nil, refuse("aud", "%w", err)
+	}
+	return issuer, audiences, nil
 }
 
 // logoutTypes are what a logout token may say that it is (§2.4); many providers say

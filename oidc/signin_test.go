@@ -531,6 +531,30 @@ func TestCheckReturn(t *testing.T) {
 	}
 }
 
+func TestPeek(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, idptest.Setup{})
+	for _, raw := range []string{d.LogoutToken(), d.RevocationToken("https://gatehouse.example/revoke")} {
+		issuer, audiences, err := Peek(raw)
+		if err != nil || issuer != d.URL || len(audiences) != 1 {
+			t.Errorf("got %s for %v, %v", issuer, audiences, err)
+		}
+	}
+	for reason, lie := range map[string]func(c map[string]any){
+		"iss":    func(c map[string]any) { delete(c, "iss") },
+		"aud":    func(c map[string]any) { c["aud"] = 1 },
+		"claims": func(c map[string]any) { c["ISS"] = "x" },
+	} {
+		d.Lies.Payload = lie
+		if issuer, _, err := Peek(d.LogoutToken()); Reason(err) != reason || issuer != "" {
+			t.Errorf("got %q, %v, want reason %s", issuer, err, reason)
+		}
+	}
+	if calls := d.Calls(); len(calls) != 0 {
+		t.Errorf("the provider was asked %v", calls)
+	}
+}
+
 func TestInitiation(t *testing.T) {
 	t.Parallel()
 	t.Run("oidcc-client-test-3rd-party-init-login", func(t *testing.T) {
