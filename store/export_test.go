@@ -25,5 +25,10 @@ func (s *Store) SubjectQueries(tenant TenantID, who Who) (queries []string, args
 	return queries, args
 }
 
+// SessionQuery is the SQL that Session asks with.
+func (s *Store) SessionQuery(secret string) (query string, args []any) {
+	return s.pool.db.Rebind(sessionQuery), append([]any{hashSecret(secret)}, s.live()...)
+}
+
 // GuardQuery is the SQL with which a user's removal looks for rights in the console.
 func (s *Store) GuardQuery() string { return s.pool.db.Rebind(guardQuery) }

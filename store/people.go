@@ -119,6 +119,11 @@ func (tx *Tx) ChangePerson(ctx context.Context, id UserID, change func(Person) P
 	}
 	changeID := tx.log(action, s, beforeAfter(before, after))
 	row := []any{after.LoginAllowed, after.Kind, At(after.ExpiresAt), optional(after.Sponsor), later(tx.now, since), changeID, tenant, id}
+	if now := tx.now.Time; !before.live(now) || !after.live(now) {
+		if err := tx.shutOut(ctx, id, action); err != nil {
+			return before, err
+		}
+	}
 	if since.IsZero() {
 		_, err = tx.exec(ctx, `INSERT INTO people (login_allowed, kind, expires_at, sponsor_id, since, change_id, tenant_id, user_id)
 			VALUES (?, ?, ?, ?, ?, ?, ?, ?)`, row...)

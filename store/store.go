@@ -17,6 +17,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"database/sql/driver"
@@ -139,6 +140,9 @@ type Options struct {
 	// Patient lets statements on PostgreSQL take as long as they need, for work
 	// that reads everything; otherwise they are ended after 30 seconds.
 	Patient bool
+	// SessionIdle is after how long without use a session ends, 0 means 30 minutes;
+	// SessionLife after how long in any case, 0 means 12 hours.
+	SessionIdle, SessionLife time.Duration
 }
 
 func (o Options) statementTimeout() string {
@@ -168,6 +172,8 @@ type Store struct {
 	tokens     secretCache[Token]
 	keys       secretCache[Key]
 	policies   policyCache
+	// sessionIdle and sessionLife are those of Options.
+	sessionIdle, sessionLife time.Duration
 }
 
 // Open connects to the database at url, sqlite://FILE or postgres://…, and
@@ -186,7 +192,8 @@ func Open(ctx context.Context, url string, opts Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{reader: reader{pool: read}, write: write, now: opts.Now}
+	s := &Store{reader: reader{pool: read}, write: write, now: opts.Now,
+		sessionIdle: cmp.Or(opts.SessionIdle, 30*time.Minute), sessionLife: cmp.Or(opts.SessionLife, 12*time.Hour)}
 	n := write.db.Stats().MaxOpenConnections - 1
 	s.slots, s.lane = make(chan int, n), rand.IntN(sizeLanes)
 	for i := range n {

@@ -139,6 +139,7 @@ func (tx *Tx) UpdateUser(ctx context.Context, c ConnectionRef, id UserID, change
 	}
 
 	if before.Active && !u.Active {
+		tx.leaving = append(tx.leaving, id)
 		if err := tx.guardOwner(ctx, id); err != nil {
 			return User{}, err
 		}
@@ -162,6 +163,9 @@ func (tx *Tx) UpdateUser(ctx context.Context, c ConnectionRef, id UserID, change
 		u.Active, string(u.Doc), string(u.Search), u.Version, u.ModifiedAt, c.Tenant, u.ID)
 	if err := tx.setEmails(ctx, c, u); err != nil {
 		return User{}, err
+	}
+	if u.Active != before.Active {
+		return u, tx.shutOut(ctx, id, action)
 	}
 	return u, nil
 }
@@ -198,6 +202,7 @@ func (tx *Tx) DeleteUserIf(ctx context.Context, c ConnectionRef, id UserID, allo
 	if err := allowed(u); err != nil {
 		return err
 	}
+	tx.leaving = append(tx.leaving, id)
 	if err := tx.guardOwner(ctx, id); err != nil {
 		return err
 	}
@@ -207,6 +212,9 @@ func (tx *Tx) DeleteUserIf(ctx context.Context, c ConnectionRef, id UserID, allo
 		return err
 	}
 	changeID := tx.log(UserDeleted, u.subject(c), map[string]int{"groups": touched})
+	if err := tx.shutOut(ctx, id, UserDeleted); err != nil {
+		return err
+	}
 	if _, err := tx.endMembers(ctx, changeID, `tenant_id = ? AND user_id = ?`, c.Tenant, id); err != nil {
 		return err
 	}

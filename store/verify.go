@@ -171,6 +171,12 @@ var verifyQueries = []struct{ name, query string }{
 			AND e.user_id = d.user_id AND e.seq > d.seq AND e.state = 'delivered')`},
 	{"no event has more than one place", `
 		SELECT 'delivery ' || CAST(MIN(CAST(id AS text)) AS text) FROM webhook_deliveries GROUP BY tenant_id, webhook_id, seq HAVING COUNT(*) > 1`},
+	{"sessions are of people who are here and active", `
+		SELECT 'session ' || CAST(s.id AS text) FROM sessions s
+		LEFT JOIN users u ON u.tenant_id = s.tenant_id AND u.id = s.user_id WHERE u.id IS NULL OR NOT u.active`},
+	{"every session was created in the log", `
+		SELECT 'session ' || CAST(s.id AS text) FROM sessions s
+		WHERE NOT EXISTS (SELECT 1 FROM changes c WHERE c.tenant_id = s.tenant_id AND c.subject_id = s.id AND c.action = 'session.created')`},
 	{"policy began with a change in the log", policyWithoutChange("change_id", "")},
 	{"policy ended with a change in the log", policyWithoutChange("end_change_id", "_past")},
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,9 +20,10 @@ import (
 type Actor struct {
 	// Tenant is the only tenant that the actor can write to.
 	Tenant TenantID
-	// Kind says what sort of actor it is: ActorSCIM, ActorCLI, ActorSystem.
+	// Kind says what sort of actor it is: ActorSCIM, ActorPerson, ActorCLI, ActorSystem.
 	Kind string
-	// ID names the actor within its kind: a token, an operating system's user.
+	// ID names the actor within its kind: a token, a user of the
+	// tenant, an operating system's user.
 	ID string
 	// RequestID ties the change to the request's log line; may be empty.
 	RequestID string
@@ -30,6 +32,7 @@ type Actor struct {
 // The kinds of actor.
 const (
 	ActorSCIM   = "scim"
+	ActorPerson = "person" // in the console
 	ActorCLI    = "cli"
 	ActorSystem = "system"
 )
@@ -50,6 +53,8 @@ type Tx struct {
 	// are what decided who owns the tenant before it changed anything.
 	edit   *policyEdit
 	owners access.State
+	// leaving are those whom the transaction takes away.
+	leaving []UserID
 	// failed is the first error of a statement. PostgreSQL takes nothing more
 	// then and SQLite would, so that the transaction ends on both.
 	failed error
@@ -85,12 +90,19 @@ const maxWaiting = 16
 // serialization): it must touch nothing outside but variables that it sets anew
 // each time. Once f has begun it runs to its end, also when ctx is done.
 //
+// Whom a provider wanted to take away and who stays with ErrLastOwner is signed out
+// nevertheless, in a transaction of its own.
+//
 // ErrUnavailable means that the fate of the write is unknown: the connection
 // died before the answer to COMMIT. The caller's retry meets the same names and
 // ids and so finds out.
 func (s *Store) Write(ctx context.Context, actor Actor, f func(*Tx) error) error {
 	for attempt := 1; ; attempt++ {
-		err := s.try(ctx, actor, f)
+		j := &job{actor: actor, f: f}
+		err := s.try(ctx, j)
+		if errors.Is(err, ErrLastOwner) && actor.Kind == ActorSCIM && len(j.leaving) > 0 {
+			return cmp.Or(s.shutOutLast(ctx, actor, j.leaving), err)
+		}
 		if err == nil || attempt == writeAttempts || !s.write.dialect.retryable(err) {
 			return err
 		}
@@ -103,11 +115,10 @@ func (s *Store) Write(ctx context.Context, actor Actor, f func(*Tx) error) error
 	}
 }
 
-func (s *Store) try(ctx context.Context, actor Actor, f func(*Tx) error) error {
+func (s *Store) try(ctx context.Context, j *job) error {
 	if err := ctx.Err(); err != nil {
 		return s.write.dialect.classify(err)
 	}
-	j := &job{actor: actor, f: f}
 	if s.write.dialect == sqliteDialect {
 		return s.batch.do(ctx, s, j)
 	}
@@ -170,7 +181,7 @@ func (s *Store) run(w *work, j *job) {
 			// The caller panics with it, perhaps in another goroutine: keep where it was.
 			j.panicked = fmt.Sprintf("%v\n%s", p, debug.Stack())
 		}
-		j.after = tx.after
+		j.after, j.leaving = tx.after, tx.leaving
 	}()
 	if j.err = j.f(tx); j.err != nil {
 		return

@@ -64,6 +64,13 @@ CREATE TABLE public.connections (
     last_request_at bigint DEFAULT 0 NOT NULL
 );
 
+CREATE TABLE public.cutoffs (
+    tenant_id uuid NOT NULL,
+    key bytea NOT NULL,
+    at bigint NOT NULL,
+    expires_at bigint NOT NULL
+);
+
 CREATE TABLE public.dimensions (
     tenant_id uuid NOT NULL,
     id uuid NOT NULL,
@@ -275,6 +282,23 @@ CREATE TABLE public.secrets (
     value bytea NOT NULL
 );
 
+CREATE TABLE public.sessions (
+    tenant_id uuid NOT NULL,
+    id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    hash bytea NOT NULL,
+    method text NOT NULL,
+    connection_id uuid,
+    issuer text NOT NULL COLLATE pg_catalog."C",
+    subject text NOT NULL COLLATE pg_catalog."C",
+    provider_session text NOT NULL COLLATE pg_catalog."C",
+    created_at bigint NOT NULL,
+    seen_at bigint NOT NULL,
+    expires_at bigint NOT NULL,
+    user_agent text NOT NULL,
+    address text NOT NULL
+);
+
 CREATE TABLE public.sites (
     tenant_id uuid NOT NULL,
     id uuid NOT NULL,
@@ -479,6 +503,9 @@ ALTER TABLE ONLY public.connections
 ALTER TABLE ONLY public.connections
     ADD CONSTRAINT connections_tenant_id_name_key_key UNIQUE (tenant_id, name_key);
 
+ALTER TABLE ONLY public.cutoffs
+    ADD CONSTRAINT cutoffs_pkey PRIMARY KEY (tenant_id, key);
+
 ALTER TABLE ONLY public.dimensions_past
     ADD CONSTRAINT dimensions_past_pkey PRIMARY KEY (tenant_id, id, end_change_id);
 
@@ -538,6 +565,12 @@ ALTER TABLE ONLY public.requests
 
 ALTER TABLE ONLY public.secrets
     ADD CONSTRAINT secrets_pkey PRIMARY KEY (name);
+
+ALTER TABLE ONLY public.sessions
+    ADD CONSTRAINT sessions_hash_key UNIQUE (hash);
+
+ALTER TABLE ONLY public.sessions
+    ADD CONSTRAINT sessions_pkey PRIMARY KEY (tenant_id, id);
 
 ALTER TABLE ONLY public.sites_past
     ADD CONSTRAINT sites_past_pkey PRIMARY KEY (tenant_id, id, end_change_id);
@@ -615,6 +648,8 @@ CREATE INDEX clients_by_connection ON public.clients USING btree (tenant_id, con
 
 CREATE UNIQUE INDEX clients_live ON public.clients USING btree (tenant_id, connection_id) WHERE (revoked_at = 0);
 
+CREATE INDEX cutoffs_by_expiry ON public.cutoffs USING btree (expires_at);
+
 CREATE INDEX grants_by_group ON public.grants USING btree (tenant_id, group_id) WHERE (group_id IS NOT NULL);
 
 CREATE INDEX grants_by_user ON public.grants USING btree (tenant_id, user_id) WHERE (user_id IS NOT NULL);
@@ -634,6 +669,14 @@ CREATE INDEX requests_by_connection ON public.requests USING btree (tenant_id, c
 CREATE INDEX requests_by_resource ON public.requests USING btree (tenant_id, resource_id, id) WHERE (resource_id <> ''::text);
 
 CREATE INDEX requests_with_cause ON public.requests USING btree (tenant_id, connection_id, id) WHERE (cause <> ''::text);
+
+CREATE INDEX sessions_by_expiry ON public.sessions USING btree (expires_at);
+
+CREATE INDEX sessions_by_provider ON public.sessions USING btree (tenant_id, connection_id, provider_session) WHERE (provider_session <> ''::text);
+
+CREATE INDEX sessions_by_subject ON public.sessions USING btree (tenant_id, connection_id, subject) WHERE (connection_id IS NOT NULL);
+
+CREATE INDEX sessions_by_user ON public.sessions USING btree (tenant_id, user_id);
 
 CREATE UNIQUE INDEX sites_by_key ON public.sites USING btree (tenant_id, dimension, key) WHERE (key <> ''::text);
 

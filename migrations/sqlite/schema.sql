@@ -88,6 +88,16 @@ CREATE TABLE connections (
     UNIQUE (tenant_id, name_key)
 );
 
+CREATE TABLE cutoffs (
+    tenant_id  text NOT NULL,
+    key        blob NOT NULL,
+    at         integer NOT NULL,
+    expires_at integer NOT NULL,
+    PRIMARY KEY (tenant_id, key)
+);
+
+CREATE INDEX cutoffs_by_expiry ON cutoffs (expires_at);
+
 CREATE TABLE dimensions (
     tenant_id text NOT NULL,
     id        text NOT NULL,
@@ -335,6 +345,32 @@ CREATE TABLE secrets (
     name  text PRIMARY KEY,
     value blob NOT NULL
 );
+
+CREATE TABLE sessions (
+    tenant_id        text NOT NULL,
+    id               text NOT NULL,
+    user_id          text NOT NULL,
+    hash             blob NOT NULL UNIQUE,
+    method           text NOT NULL,
+    connection_id    text,
+    issuer           text NOT NULL,
+    subject          text NOT NULL,
+    provider_session text NOT NULL,
+    created_at       integer NOT NULL,
+    seen_at          integer NOT NULL,
+    expires_at       integer NOT NULL,
+    user_agent       text NOT NULL,
+    address          text NOT NULL,
+    PRIMARY KEY (tenant_id, id)
+);
+
+CREATE INDEX sessions_by_expiry ON sessions (expires_at);
+
+CREATE INDEX sessions_by_provider ON sessions (tenant_id, connection_id, provider_session) WHERE provider_session <> '';
+
+CREATE INDEX sessions_by_subject ON sessions (tenant_id, connection_id, subject) WHERE connection_id IS NOT NULL;
+
+CREATE INDEX sessions_by_user ON sessions (tenant_id, user_id);
 
 CREATE TABLE sites (
     tenant_id text NOT NULL,

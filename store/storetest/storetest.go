@@ -97,6 +97,12 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		{"OwnersLeaveAtOnce", ownersLeaveAtOnce},
 		{"OwnersSwap", ownersSwap},
 
+		{"Sessions", sessions},
+		{"TakenAway", takenAway},
+		{"LastOwnerIsSignedOut", lastOwnerIsSignedOut},
+		{"SignInsRaceTheirEnd", signInsRaceTheirEnd},
+		{"ManySessions", manySessions},
+
 		{"CrowdOnOneGroup", crowdOnOneGroup},
 		{"DeletedWhileAdded", deletedWhileAdded},
 		{"GroupsInAnyOrder", groupsInAnyOrder},

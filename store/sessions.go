@@ -1,0 +1,353 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// SessionPrefix begins the secret of every session.
+const SessionPrefix = "ghu_"
+
+// MaxSessions is how many sessions a person has at most; a new one ends the oldest.
+const MaxSessions = 50
+
+// MaxSignIn is how long a sign-in may take, from its beginning to its session.
+const MaxSignIn = time.Hour
+
+// SessionID names a session; it opens nothing.
+type SessionID string
+
+// The ways to sign in.
+const (
+	MethodOIDC       = "oidc"
+	MethodPasskey    = "passkey"
+	MethodInvitation = "invitation"
+	MethodSetup      = "setup"
+	MethodBreakGlass = "break-glass"
+)
+
+// The actions on sessions.
+const (
+	SessionCreated = "session.created"
+	SessionEnded   = "session.ended"
+)
+
+// Session is somebody who is signed in. The row is the truth: what a browser holds
+// is a secret of which only the hash is kept.
+type Session struct {
+	TenantID TenantID  `db:"tenant_id" json:"tenant_id"`
+	ID       SessionID `db:"id" json:"id"`
+	UserID   UserID    `db:"user_id" json:"user_id"`
+	// Method is how the person signed in: MethodOIDC, MethodPasskey, …
+	Method string `db:"method" json:"method"`
+	// Connection, Issuer and Subject are who vouched for the person, and
+	// ProviderSession is the provider's own session (sid of OpenID Connect
+	// Back-Channel Logout 1.0 §2.1); empty when nobody did.
+	Connection      ConnectionID `db:"connection_id" json:"connection,omitempty"`
+	Issuer          string       `db:"issuer" json:"issuer,omitempty"`
+	Subject         string       `db:"subject" json:"subject,omitempty"`
+	ProviderSession string       `db:"provider_session" json:"-"`
+	CreatedAt       Instant      `db:"created_at" json:"created_at"`
+	// SeenAt is when it was last used, half a minute coarse (TouchSessions).
+	SeenAt    Instant `db:"seen_at" json:"seen_at"`
+	ExpiresAt Instant `db:"expires_at" json:"expires_at"`
+	UserAgent string  `db:"user_agent" json:"user_agent"`
+	Address   string  `db:"address" json:"address"`
+	// BegunAt is when the sign-in began that a session is created for, at most
+	// MaxSignIn ago: one that was begun before the person was taken away, or signed
+	// out by the provider, comes to nothing. The zero Instant means now.
+	BegunAt Instant `db:"-" json:"-"`
+}
+
+const sessionColumns = `s.tenant_id, s.id, s.user_id, s.method, COALESCE(CAST(s.connection_id AS text), '') AS connection_id,
+	s.issuer, s.subject, s.provider_session, s.created_at, s.seen_at, s.expires_at, s.user_agent, s.address`
+
+// liveSession narrows sessions s of users u down to those that work: neither over
+// nor idle, of somebody who may sign in. Its parameters are the instant, the one
+// before which sessions are idle, and the instant again.
+var liveSession = ` s.expires_at > ? AND s.seen_at > ? AND u.active AND ` + said("login_allowed", "TRUE") +
+	` AND (` + said("expires_at", "0") + ` = 0 OR ` + said("expires_at", "0") + ` > ?)`
+
+// live are the parameters of liveSession.
+func (s *Store) live() []any {
+	now := s.now()
+	return []any{At(now), At(now.Add(-s.sessionIdle)), At(now)}
+}
+
+// Session finds the session with this secret: one question, asked anew each time,
+// so that whoever is taken away is out with the next request on every replica.
+// ErrNotFound when there is none, when it is over or idle, or when the person is
+// not live; nothing tells these apart.
+func (s *Store) Session(ctx context.Context, secret string) (Session, error) {
+	var v Session
+	err := s.row(ctx, []any{&v.TenantID, &v.ID, &v.UserID, &v.Method, &v.Connection, &v.Issuer, &v.Subject, &v.ProviderSession,
+		&v.CreatedAt, &v.SeenAt, &v.ExpiresAt, &v.UserAgent, &v.Address},
+		sessionQuery, append([]any{hashSecret(secret)}, s.live()...)...)
+	if err != nil {
+		return Session{}, fmt.Errorf("session: %w", err)
+	}
+	return v, nil
+}
+
+var sessionQuery = `SELECT ` + sessionColumns + ` FROM sessions s CROSS JOIN users u
+	WHERE s.hash = ? AND u.tenant_id = s.tenant_id AND u.id = s.user_id AND ` + liveSession
+
+// Sessions gives the sessions of a person that work, the newest first.
+func (s *Store) Sessions(ctx context.Context, tenant TenantID, user UserID) ([]Session, error) {
+	sessions := []Session{}
+	if !validID(string(user)) {
+		return sessions, nil
+	}
+	err := s.list(ctx, &sessions, `SELECT `+sessionColumns+` FROM sessions s CROSS JOIN users u
+		WHERE s.tenant_id = ? AND s.user_id = ? AND u.tenant_id = s.tenant_id AND u.id = s.user_id AND `+liveSession+`
+		ORDER BY s.id DESC`, append([]any{tenant, user}, s.live()...)...)
+	return sessions, err
+}
+
+// CreateSession signs a person of the actor's tenant in and gives the secret, which
+// can't be had again. It works until it was not used for Options.SessionIdle, at
+// most Options.SessionLife, or until ExpiresAt if that is given and earlier.
+// ErrNotFound when there is no such person, or she is not live, or what began at
+// BegunAt has been ended since.
+func (tx *Tx) CreateSession(ctx context.Context, v Session) (Session, string, error) {
+	who, err := tx.lockLive(ctx, v.UserID)
+	if err != nil {
+		return Session{}, "", err
+	}
+	if err := names(map[string]string{"issuer": v.Issuer, "subject": v.Subject, "session of the provider": v.ProviderSession}); err != nil {
+		return Session{}, "", err
+	}
+	if err := tx.notCutOff(ctx, v); err != nil {
+		return Session{}, "", err
+	}
+	v.TenantID, v.ID = tx.actor.Tenant, SessionID(newID())
+	v.CreatedAt, v.SeenAt = tx.now, tx.now
+	if end := At(tx.now.Add(tx.store.sessionLife)); v.ExpiresAt.IsZero() || end.Before(v.ExpiresAt.Time) {
+		v.ExpiresAt = end
+	}
+	v.UserAgent, v.Address = cut(v.UserAgent, 300), cut(v.Address, 100)
+	if err := tx.endOldest(ctx, v.UserID); err != nil {
+		return Session{}, "", err
+	}
+	secret := newSecret(SessionPrefix)
+	_, err = tx.exec(ctx, `INSERT INTO sessions (tenant_id, id, user_id, hash, method, connection_id, issuer, subject, provider_session,
+			created_at, seen_at, expires_at, user_agent, address) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		v.TenantID, v.ID, v.UserID, hashSecret(secret), v.Method, optional(v.Connection), v.Issuer, v.Subject, v.ProviderSession,
+		v.CreatedAt, v.SeenAt, v.ExpiresAt, v.UserAgent, v.Address)
+	if err != nil {
+		return Session{}, "", fmt.Errorf("session of user %s: %w", v.UserID, err)
+	}
+	tx.log(SessionCreated, subject{kind: "session", id: string(v.ID), name: who, connection: v.Connection},
+		map[string]string{"user": string(v.UserID), "method": v.Method, "address": v.Address})
+	return v, secret, nil
+}
+
+// lockLive locks a person who may sign in and gives her userName. ErrNotFound when
+// there is none, or she may not.
+func (tx *Tx) lockLive(ctx context.Context, user UserID) (userName string, err error) {
+	if !validID(string(user)) {
+		return "", fmt.Errorf("user %q: %w", user, ErrNotFound)
+	}
+	var active bool
+	err = tx.row(ctx, []any{&userName, &active}, `SELECT user_name, active FROM users WHERE tenant_id = ? AND id = ?`+
+		tx.pool.dialect.forUpdate, tx.actor.Tenant, user)
+	if err != nil {
+		return "", fmt.Errorf("user %s: %w", user, err)
+	}
+	p, err := tx.Person(ctx, tx.actor.Tenant, user)
+	if err != nil {
+		return "", err
+	}
+	if !active || !p.live(tx.now.Time) {
+		return "", fmt.Errorf("user %s: %w: not live", user, ErrNotFound)
+	}
+	return userName, nil
+}
+
+// live reports whether what we say of a user lets her sign in.
+func (p Person) live(now time.Time) bool {
+	return p.LoginAllowed && (p.ExpiresAt.IsZero() || now.Before(p.ExpiresAt))
+}
+
+// endOldest makes room for one more session of a person.
+func (tx *Tx) endOldest(ctx context.Context, user UserID) error {
+	var ids []SessionID
+	err := tx.list(ctx, &ids, `SELECT id FROM sessions WHERE tenant_id = ? AND user_id = ? ORDER BY id DESC LIMIT 1000 OFFSET ?`,
+		tx.actor.Tenant, user, MaxSessions-1)
+	for _, id := range ids {
+		if err == nil {
+			_, err = tx.endSessions(ctx, "too many", `id = ?`, id)
+		}
+	}
+	return err
+}
+
+// EndSession signs out. ErrNotFound when the tenant has no such session.
+func (tx *Tx) EndSession(ctx context.Context, id SessionID) error {
+	if !validID(string(id)) {
+		return fmt.Errorf("session %q: %w", id, ErrNotFound)
+	}
+	n, err := tx.endSessions(ctx, "signed out", `id = ?`, id)
+	if err == nil && n == 0 {
+		err = fmt.Errorf("session %s: %w", id, ErrNotFound)
+	}
+	return err
+}
+
+// EndSessionsOf signs a person out everywhere but in one session, which may be
+// empty, and gives the number of sessions ended. What she has begun to sign in with
+// comes to nothing.
+func (tx *Tx) EndSessionsOf(ctx context.Context, user UserID, except SessionID) (int, error) {
+	if !validID(string(user)) || except != "" && !validID(string(except)) {
+		return 0, fmt.Errorf("user %q, session %q: %w", user, except, ErrNotFound)
+	}
+	tx.cutOff(userCutoff(user))
+	return tx.endSessions(ctx, "signed out everywhere", `user_id = ? AND id <> `+tx.pool.dialect.idParam, user, cmp.Or(string(except), zeroID))
+}
+
+// endSessions ends sessions of the actor's tenant and gives their number.
+func (tx *Tx) endSessions(ctx context.Context, why, where string, args ...any) (int, error) {
+	var ended []struct {
+		ID         SessionID    `db:"id"`
+		UserID     UserID       `db:"user_id"`
+		Connection ConnectionID `db:"connection_id"`
+	}
+	err := tx.take(ctx, &ended, `DELETE FROM sessions WHERE tenant_id = ? AND `+where+`
+		RETURNING id, user_id, COALESCE(CAST(connection_id AS text), '') AS connection_id`, append([]any{tx.actor.Tenant}, args...)...)
+	for _, v := range ended {
+		tx.log(SessionEnded, subject{kind: "session", id: string(v.ID), connection: v.Connection},
+			map[string]string{"user": string(v.UserID), "why": why})
+	}
+	return len(ended), err
+}
+
+// take runs a statement that gives back the rows it changed.
+func (tx *Tx) take(ctx context.Context, dst any, query string, args ...any) error {
+	err := tx.list(ctx, dst, query, args...)
+	tx.failed = cmp.Or(tx.failed, err)
+	return err
+}
+
+// TouchSessions notes when sessions were last used. It is no change of the
+// directory and leaves no row in the log.
+func (tx *Tx) TouchSessions(ctx context.Context, used map[SessionID]Session) error {
+	for _, v := range used {
+		_, err := tx.exec(ctx, `UPDATE sessions SET seen_at = ? WHERE tenant_id = ? AND id = ? AND seen_at < ?`,
+			v.SeenAt, v.TenantID, v.ID, v.SeenAt)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// shutOut ends all that a person has begun, in the transaction that takes her away,
+// or lets her in again: nothing older than that opens anything.
+func (tx *Tx) shutOut(ctx context.Context, user UserID, why string) error {
+	tx.cutOff(userCutoff(user))
+	_, err := tx.endSessions(ctx, why, `user_id = ?`, user)
+	return err
+}
+
+// shutOutLast ends what people have begun whom the provider wanted to take away,
+// and who stay because nobody else would own the tenant.
+func (s *Store) shutOutLast(ctx context.Context, actor Actor, users []UserID) error {
+	return s.Write(ctx, actor, func(tx *Tx) error {
+		for _, user := range users {
+			if err := tx.shutOut(ctx, user, "taken away by the provider, though the last owner"); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// A cutoff is an instant up to which nothing that was begun may become a session,
+// of those that its key names. They are kept longer than any sign-in may take.
+
+const cutoffLife = 24 * MaxSignIn
+
+func cutoffKey(parts ...string) []byte {
+	text, _ := json.Marshal(parts) // keeps the parts apart
+	h := sha256.Sum256(text)
+	return h[:]
+}
+
+func userCutoff(user UserID) []byte { return cutoffKey("user", string(user)) }
+
+func subjectCutoff(c ConnectionID, issuer, subject string) []byte {
+	return cutoffKey("subject", string(c), issuer, subject)
+}
+
+func providerSessionCutoff(c ConnectionID, sid string) []byte {
+	return cutoffKey("session", string(c), sid)
+}
+
+const cutoffUpsert = `INSERT INTO cutoffs (tenant_id, key, at, expires_at) VALUES (?, ?, ?, ?)
+	ON CONFLICT (tenant_id, key) DO UPDATE SET
+		at = CASE WHEN cutoffs.at < excluded.at THEN excluded.at ELSE cutoffs.at END, expires_at = excluded.expires_at`
+
+// cutOff ends what was begun until now.
+func (tx *Tx) cutOff(key []byte) {
+	tx.later(cutoffUpsert, tx.actor.Tenant, key, tx.now, At(tx.now.Add(cutoffLife)))
+}
+
+// notCutOff is ErrNotFound if what a session is created for has been ended. Until
+// the end of the transaction nobody else ends it.
+func (tx *Tx) notCutOff(ctx context.Context, v Session) error {
+	if v.BegunAt.IsZero() {
+		return nil
+	}
+	if tx.now.Sub(v.BegunAt.Time) > MaxSignIn {
+		return fmt.Errorf("sign-in begun at %s: %w: too long ago", v.BegunAt, ErrNotFound)
+	}
+	keys := [][]byte{userCutoff(v.UserID)}
+	if v.Connection != "" {
+		keys = append(keys, subjectCutoff(v.Connection, v.Issuer, v.Subject))
+	}
+	if v.ProviderSession != "" {
+		keys = append(keys, providerSessionCutoff(v.Connection, v.ProviderSession))
+	}
+	slices.SortFunc(keys, slices.Compare)
+	for _, key := range keys {
+		var at []Instant
+		err := tx.take(ctx, &at, cutoffUpsert+` RETURNING at`, tx.actor.Tenant, key, Instant{}, At(tx.now.Add(cutoffLife)))
+		if err != nil {
+			return err
+		}
+		if !v.BegunAt.After(at[0].Time) {
+			return fmt.Errorf("sign-in begun at %s: %w: ended at %s", v.BegunAt, ErrNotFound, at[0])
+		}
+	}
+	return nil
+}
+
+// SweepSignIn deletes at most limit rows of each kind that is over: sessions and
+// cutoffs. Their end changes nothing and leaves no row in the log.
+func (tx *Tx) SweepSignIn(ctx context.Context, limit int) (int, error) {
+	total := 0
+	for table, key := range map[string]string{"sessions": "id", "cutoffs": "key"} {
+		n, err := tx.exec(ctx, `DELETE FROM `+table+` WHERE (tenant_id, `+key+`) IN (
+			SELECT tenant_id, `+key+` FROM `+table+` WHERE expires_at <= ? ORDER BY expires_at LIMIT ?)`, tx.now, limit)
+		if err != nil {
+			return total, err
+		}
+		total += n
+	}
+	return total, nil
+}
+
+// cut makes a text that somebody else sent fit to be kept.
+func cut(text string, length int) string {
+	text = strings.ReplaceAll(strings.ToValidUTF8(text, "�"), "\x00", "�")
+	if len(text) > length {
+		text = strings.ToValidUTF8(text[:length], "")
+	}
+	return text
+}

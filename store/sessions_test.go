@@ -1,0 +1,106 @@
+package store_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"gatehouse/store"
+)
+
+// TestSessionsEnd holds when a session is over: when it wasn't used for a while,
+// after its whole life, and when the person's account expires. The settings say how
+// long that is.
+func TestSessionsEnd(t *testing.T) {
+	onBoth(t, func(t *testing.T, url string) {
+		ctx, c := t.Context(), newClock()
+		p := acme(t, open(t, url, store.Options{Now: c.Now, SessionIdle: 10 * time.Minute, SessionLife: time.Hour}))
+		var ann store.User
+		p.write(t, func(tx *store.Tx) (err error) { ann, err = tx.CreateUser(ctx, p.ref, person("ann", true)); return err })
+		signIn := func(until time.Time) (v store.Session, secret string) {
+			p.write(t, func(tx *store.Tx) (err error) {
+				v, secret, err = tx.CreateSession(ctx, store.Session{UserID: ann.ID, Method: store.MethodPasskey, ExpiresAt: store.At(until)})
+				return err
+			})
+			return v, secret
+		}
+		check := func(why, secret string, want bool) {
+			t.Helper()
+			_, err := p.Session(ctx, secret)
+			if want != (err == nil) || err != nil && !errors.Is(err, store.ErrNotFound) {
+				t.Errorf("%s: got %v, want it to work: %v", why, err, want)
+			}
+			if list, err := p.Sessions(ctx, p.ref.Tenant, ann.ID); err != nil || (len(list) == 1) != want {
+				t.Errorf("%s: listed %v, %v", why, list, err)
+			}
+		}
+		sweep := func(want int) {
+			t.Helper()
+			p.write(t, func(tx *store.Tx) error {
+				n, err := tx.SweepSignIn(ctx, 10)
+				if n != want {
+					t.Errorf("swept %d, want %d", n, want)
+				}
+				return err
+			})
+		}
+
+		_, secret := signIn(time.Time{})
+		c.advance(10*time.Minute - time.Millisecond)
+		check("almost idle", secret, true)
+		c.advance(time.Millisecond)
+		check("idle", secret, false)
+		sweep(0)
+
+		v, secret := signIn(time.Time{})
+		for range 5 {
+			c.advance(9 * time.Minute)
+			v.SeenAt = store.At(c.Now())
+			p.write(t, func(tx *store.Tx) error {
+				return tx.TouchSessions(ctx, map[store.SessionID]store.Session{v.ID: v})
+			})
+		}
+		check("used all the time", secret, true)
+		c.advance(9 * time.Minute)
+		v.SeenAt = store.At(c.Now())
+		p.write(t, func(tx *store.Tx) error {
+			return tx.TouchSessions(ctx, map[store.SessionID]store.Session{v.ID: v})
+		})
+		c.advance(6*time.Minute - time.Millisecond)
+		check("almost over", secret, true)
+		c.advance(time.Millisecond)
+		check("over", secret, false)
+		sweep(2)
+
+		if v, _ := signIn(c.Now().Add(24 * time.Hour)); v.ExpiresAt != store.At(c.Now().Add(time.Hour)) {
+			t.Errorf("asked for a day: until %v, want an hour", v.ExpiresAt)
+		}
+		p.write(t, func(tx *store.Tx) error { _, err := tx.EndSessionsOf(ctx, ann.ID, ""); return err })
+		_, secret = signIn(c.Now().Add(5 * time.Minute))
+		c.advance(5 * time.Minute)
+		check("asked for five minutes", secret, false)
+
+		p.write(t, func(tx *store.Tx) error {
+			_, err := tx.ChangePerson(ctx, ann.ID, func(q store.Person) store.Person {
+				q.ExpiresAt = c.Now().Add(time.Minute)
+				return q
+			})
+			return err
+		})
+		p.write(t, func(tx *store.Tx) error { _, err := tx.EndSessionsOf(ctx, ann.ID, ""); return err })
+		_, secret = signIn(time.Time{})
+		check("expires in a minute", secret, true)
+		c.advance(time.Minute)
+		check("expired", secret, false)
+		p.write(t, func(tx *store.Tx) error {
+			_, err := tx.ChangePerson(ctx, ann.ID, func(q store.Person) store.Person { q.ExpiresAt = time.Time{}; return q })
+			return err
+		})
+		check("may stay for longer", secret, false)
+		c.advance(48 * time.Hour)
+		p.write(t, func(tx *store.Tx) error { _, err := tx.SweepSignIn(ctx, 10); return err })
+		if n := column(t, raw(t, url), `SELECT (SELECT COUNT(*) FROM sessions) + (SELECT COUNT(*) FROM cutoffs)`); n[0] != "0" {
+			t.Errorf("%s rows are left after two days, want none", n[0])
+		}
+	})
+}
