@@ -11,7 +11,8 @@ type Connection struct {
 	TenantID TenantID     `db:"tenant_id" json:"tenant_id"`
 	ID       ConnectionID `db:"id" json:"id"`
 	Name     string       `db:"name" json:"name"`
-	// IdP is the kind of provider: IdPEntra, IdPOkta or IdPGeneric. It chooses
+	// IdP is the kind of provider: IdPEntra, IdPOkta, IdPGeneric, or IdPLocal for
+	// people outside any. It chooses
 	// texts and hints; every dialect is understood on every connection.
 	IdP       string  `db:"idp" json:"idp"`
 	CreatedAt Instant `db:"created_at" json:"created_at"`
@@ -24,6 +25,8 @@ const (
 	IdPEntra   = "entra"
 	IdPOkta    = "okta"
 	IdPGeneric = "generic"
+	// IdPLocal is of the one connection of a tenant whose people no provider knows.
+	IdPLocal = "local"
 )
 
 // Ref names the connection within its tenant.

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
@@ -314,7 +315,7 @@ func (tx *Tx) notCutOff(ctx context.Context, v Session) error {
 	if v.ProviderSession != "" {
 		keys = append(keys, providerSessionCutoff(v.Connection, v.ProviderSession))
 	}
-	slices.SortFunc(keys, slices.Compare)
+	slices.SortFunc(keys, bytes.Compare)
 	for _, key := range keys {
 		var at []Instant
 		err := tx.take(ctx, &at, cutoffUpsert+` RETURNING at`, tx.actor.Tenant, key, Instant{}, At(tx.now.Add(cutoffLife)))
@@ -328,11 +329,11 @@ func (tx *Tx) notCutOff(ctx context.Context, v Session) error {
 	return nil
 }
 
-// SweepSignIn deletes at most limit rows of each kind that is over: sessions and
-// cutoffs. Their end changes nothing and leaves no row in the log.
+// SweepSignIn deletes at most limit rows of each kind that is over: sessions,
+// cutoffs, sign-ins that nobody came back from, and the like. Their end changes nothing and leaves no row in the log.
 func (tx *Tx) SweepSignIn(ctx context.Context, limit int) (int, error) {
 	total := 0
-	for table, key := range map[string]string{"sessions": "id", "cutoffs": "key"} {
+	for table, key := range map[string]string{"sessions": "id", "cutoffs": "key", "signins": "state", "used_tokens": "key", "ceremonies": "key"} {
 		n, err := tx.exec(ctx, `DELETE FROM `+table+` WHERE (tenant_id, `+key+`) IN (
 			SELECT tenant_id, `+key+` FROM `+table+` WHERE expires_at <= ? ORDER BY expires_at LIMIT ?)`, tx.now, limit)
 		if err != nil {

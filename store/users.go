@@ -220,6 +220,7 @@ func (tx *Tx) DeleteUserIf(ctx context.Context, c ConnectionRef, id UserID, allo
 	}
 	tx.endUser(c, u, later(tx.now, u.ModifiedAt), changeID)
 	tx.resize(c, "user", 0, 1)
+	tx.later(`DELETE FROM identities WHERE tenant_id = ? AND user_id = ?`, c.Tenant, id)
 	tx.later(`DELETE FROM user_emails WHERE tenant_id = ? AND user_id = ?`, c.Tenant, id)
 	if _, err := tx.exec(ctx, `DELETE FROM users WHERE tenant_id = ? AND id = ?`, c.Tenant, id); err != nil {
 		return fmt.Errorf("user %s: %w", id, err)

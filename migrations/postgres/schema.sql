@@ -12,6 +12,15 @@ CREATE TABLE public.access_tokens (
     expires_at bigint NOT NULL
 );
 
+CREATE TABLE public.ceremonies (
+    tenant_id uuid NOT NULL,
+    key bytea NOT NULL,
+    user_id uuid,
+    data text NOT NULL,
+    begun_at bigint NOT NULL,
+    expires_at bigint NOT NULL
+);
+
 CREATE TABLE public.changes (
     tenant_id uuid NOT NULL,
     id uuid NOT NULL,
@@ -91,6 +100,19 @@ CREATE TABLE public.dimensions_past (
     end_change_id uuid NOT NULL
 );
 
+CREATE TABLE public.entrances (
+    tenant_id uuid NOT NULL,
+    id uuid NOT NULL,
+    kind text NOT NULL,
+    hash bytea NOT NULL,
+    user_id uuid,
+    created_by text NOT NULL,
+    created_at bigint NOT NULL,
+    expires_at bigint NOT NULL,
+    used_at bigint NOT NULL,
+    used_from text NOT NULL
+);
+
 CREATE TABLE public.grants (
     tenant_id uuid NOT NULL,
     id uuid NOT NULL,
@@ -168,6 +190,38 @@ CREATE TABLE public.groups_past (
     change_id uuid NOT NULL
 );
 
+CREATE TABLE public.identities (
+    tenant_id uuid NOT NULL,
+    connection_id uuid NOT NULL,
+    issuer text NOT NULL COLLATE pg_catalog."C",
+    subject text NOT NULL COLLATE pg_catalog."C",
+    user_id uuid NOT NULL,
+    created_at bigint NOT NULL
+);
+
+CREATE TABLE public.invitations (
+    tenant_id uuid NOT NULL,
+    id uuid NOT NULL,
+    kind text NOT NULL,
+    display_name text NOT NULL,
+    email text NOT NULL,
+    user_id uuid,
+    sponsor_id uuid,
+    invited_by uuid,
+    grants text NOT NULL,
+    account_ends bigint NOT NULL,
+    form text NOT NULL,
+    hash bytea,
+    handle text COLLATE pg_catalog."C",
+    attempts bigint NOT NULL,
+    created_at bigint NOT NULL,
+    sent_at bigint NOT NULL,
+    expires_at bigint NOT NULL,
+    accepted_at bigint NOT NULL,
+    withdrawn_at bigint NOT NULL,
+    withdrawn_why text NOT NULL
+);
+
 CREATE TABLE public.members (
     tenant_id uuid NOT NULL,
     group_id uuid NOT NULL,
@@ -184,6 +238,21 @@ CREATE TABLE public.members_past (
     until bigint NOT NULL,
     change_id uuid NOT NULL,
     end_change_id uuid NOT NULL
+);
+
+CREATE TABLE public.passkeys (
+    tenant_id uuid NOT NULL,
+    id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    credential bytea NOT NULL,
+    public_key bytea NOT NULL,
+    sign_count bigint NOT NULL,
+    flags bigint NOT NULL,
+    transports text NOT NULL,
+    aaguid text NOT NULL,
+    name text NOT NULL,
+    created_at bigint NOT NULL,
+    last_used_at bigint NOT NULL
 );
 
 CREATE TABLE public.people (
@@ -249,6 +318,24 @@ CREATE TABLE public.products_past (
     end_change_id uuid NOT NULL
 );
 
+CREATE TABLE public.provider_domains (
+    tenant_id uuid NOT NULL,
+    connection_id uuid NOT NULL,
+    domain text NOT NULL COLLATE pg_catalog."C"
+);
+
+CREATE TABLE public.providers (
+    tenant_id uuid NOT NULL,
+    connection_id uuid NOT NULL,
+    issuer text NOT NULL COLLATE pg_catalog."C",
+    client_id text NOT NULL,
+    sealed text NOT NULL,
+    enabled boolean NOT NULL,
+    doc text NOT NULL,
+    created_at bigint NOT NULL,
+    changed_at bigint NOT NULL
+);
+
 CREATE TABLE public.requests (
     tenant_id uuid NOT NULL,
     id uuid NOT NULL,
@@ -297,6 +384,17 @@ CREATE TABLE public.sessions (
     expires_at bigint NOT NULL,
     user_agent text NOT NULL,
     address text NOT NULL
+);
+
+CREATE TABLE public.signins (
+    tenant_id uuid NOT NULL,
+    state bytea NOT NULL,
+    connection_id uuid NOT NULL,
+    browser bytea NOT NULL,
+    sealed text NOT NULL,
+    return_to text NOT NULL,
+    begun_at bigint NOT NULL,
+    expires_at bigint NOT NULL
 );
 
 CREATE TABLE public.sites (
@@ -370,6 +468,12 @@ CREATE TABLE public.tokens (
     expires_at bigint NOT NULL,
     revoked_at bigint DEFAULT 0 NOT NULL,
     last_used_at bigint DEFAULT 0 NOT NULL
+);
+
+CREATE TABLE public.used_tokens (
+    tenant_id uuid NOT NULL,
+    key bytea NOT NULL,
+    expires_at bigint NOT NULL
 );
 
 CREATE TABLE public.user_emails (
@@ -482,6 +586,12 @@ ALTER TABLE ONLY public.access_tokens
 ALTER TABLE ONLY public.access_tokens
     ADD CONSTRAINT access_tokens_tenant_id_connection_id_assertion_key UNIQUE (tenant_id, connection_id, assertion);
 
+ALTER TABLE ONLY public.ceremonies
+    ADD CONSTRAINT ceremonies_key_key UNIQUE (key);
+
+ALTER TABLE ONLY public.ceremonies
+    ADD CONSTRAINT ceremonies_pkey PRIMARY KEY (tenant_id, key);
+
 ALTER TABLE ONLY public.changes
     ADD CONSTRAINT changes_pkey PRIMARY KEY (tenant_id, id);
 
@@ -515,6 +625,12 @@ ALTER TABLE ONLY public.dimensions
 ALTER TABLE ONLY public.dimensions
     ADD CONSTRAINT dimensions_tenant_id_key_key UNIQUE (tenant_id, key);
 
+ALTER TABLE ONLY public.entrances
+    ADD CONSTRAINT entrances_hash_key UNIQUE (hash);
+
+ALTER TABLE ONLY public.entrances
+    ADD CONSTRAINT entrances_pkey PRIMARY KEY (tenant_id, id);
+
 ALTER TABLE ONLY public.grants_past
     ADD CONSTRAINT grants_past_pkey PRIMARY KEY (tenant_id, id, end_change_id);
 
@@ -530,11 +646,32 @@ ALTER TABLE ONLY public.groups
 ALTER TABLE ONLY public.groups
     ADD CONSTRAINT groups_tenant_id_connection_id_display_name_key_key UNIQUE (tenant_id, connection_id, display_name_key);
 
+ALTER TABLE ONLY public.identities
+    ADD CONSTRAINT identities_pkey PRIMARY KEY (tenant_id, connection_id, issuer, subject);
+
+ALTER TABLE ONLY public.identities
+    ADD CONSTRAINT identities_tenant_id_user_id_connection_id_issuer_key UNIQUE (tenant_id, user_id, connection_id, issuer);
+
+ALTER TABLE ONLY public.invitations
+    ADD CONSTRAINT invitations_handle_key UNIQUE (handle);
+
+ALTER TABLE ONLY public.invitations
+    ADD CONSTRAINT invitations_hash_key UNIQUE (hash);
+
+ALTER TABLE ONLY public.invitations
+    ADD CONSTRAINT invitations_pkey PRIMARY KEY (tenant_id, id);
+
 ALTER TABLE ONLY public.members_past
     ADD CONSTRAINT members_past_pkey PRIMARY KEY (tenant_id, group_id, user_id, end_change_id);
 
 ALTER TABLE ONLY public.members
     ADD CONSTRAINT members_pkey PRIMARY KEY (tenant_id, group_id, user_id);
+
+ALTER TABLE ONLY public.passkeys
+    ADD CONSTRAINT passkeys_credential_key UNIQUE (credential);
+
+ALTER TABLE ONLY public.passkeys
+    ADD CONSTRAINT passkeys_pkey PRIMARY KEY (tenant_id, id);
 
 ALTER TABLE ONLY public.people_past
     ADD CONSTRAINT people_past_pkey PRIMARY KEY (tenant_id, user_id, end_change_id);
@@ -560,6 +697,12 @@ ALTER TABLE ONLY public.products
 ALTER TABLE ONLY public.products
     ADD CONSTRAINT products_tenant_id_key_key UNIQUE (tenant_id, key);
 
+ALTER TABLE ONLY public.provider_domains
+    ADD CONSTRAINT provider_domains_pkey PRIMARY KEY (tenant_id, connection_id, domain);
+
+ALTER TABLE ONLY public.providers
+    ADD CONSTRAINT providers_pkey PRIMARY KEY (tenant_id, connection_id);
+
 ALTER TABLE ONLY public.requests
     ADD CONSTRAINT requests_pkey PRIMARY KEY (tenant_id, id);
 
@@ -571,6 +714,12 @@ ALTER TABLE ONLY public.sessions
 
 ALTER TABLE ONLY public.sessions
     ADD CONSTRAINT sessions_pkey PRIMARY KEY (tenant_id, id);
+
+ALTER TABLE ONLY public.signins
+    ADD CONSTRAINT signins_pkey PRIMARY KEY (tenant_id, state);
+
+ALTER TABLE ONLY public.signins
+    ADD CONSTRAINT signins_state_key UNIQUE (state);
 
 ALTER TABLE ONLY public.sites_past
     ADD CONSTRAINT sites_past_pkey PRIMARY KEY (tenant_id, id, end_change_id);
@@ -598,6 +747,9 @@ ALTER TABLE ONLY public.tokens
 
 ALTER TABLE ONLY public.tokens
     ADD CONSTRAINT tokens_pkey PRIMARY KEY (tenant_id, id);
+
+ALTER TABLE ONLY public.used_tokens
+    ADD CONSTRAINT used_tokens_pkey PRIMARY KEY (tenant_id, key);
 
 ALTER TABLE ONLY public.user_emails
     ADD CONSTRAINT user_emails_pkey PRIMARY KEY (tenant_id, user_id, value_key);
@@ -636,6 +788,12 @@ CREATE INDEX access_tokens_by_credential ON public.access_tokens USING btree (te
 
 CREATE INDEX access_tokens_by_expiry ON public.access_tokens USING btree (expires_at);
 
+CREATE INDEX ceremonies_by_expiry ON public.ceremonies USING btree (expires_at);
+
+CREATE INDEX ceremonies_by_user ON public.ceremonies USING btree (tenant_id, user_id) WHERE (user_id IS NOT NULL);
+
+CREATE INDEX ceremonies_in_order ON public.ceremonies USING btree (tenant_id, begun_at, key);
+
 CREATE INDEX changes_by_subject ON public.changes USING btree (tenant_id, subject_id, id);
 
 CREATE INDEX changes_in_order ON public.changes USING btree (tenant_id, xid, id);
@@ -660,9 +818,21 @@ CREATE INDEX groups_by_external_id ON public.groups USING btree (tenant_id, conn
 
 CREATE UNIQUE INDEX groups_in_order ON public.groups USING btree (tenant_id, connection_id, id);
 
+CREATE INDEX invitations_by_inviter ON public.invitations USING btree (tenant_id, invited_by) WHERE ((invited_by IS NOT NULL) AND (hash IS NOT NULL));
+
+CREATE INDEX invitations_by_sponsor ON public.invitations USING btree (tenant_id, sponsor_id) WHERE ((sponsor_id IS NOT NULL) AND (hash IS NOT NULL));
+
+CREATE INDEX invitations_by_user ON public.invitations USING btree (tenant_id, user_id) WHERE ((user_id IS NOT NULL) AND (hash IS NOT NULL));
+
 CREATE UNIQUE INDEX members_by_user ON public.members USING btree (tenant_id, user_id, group_id);
 
 CREATE INDEX members_past_by_user ON public.members_past USING btree (tenant_id, user_id, since);
+
+CREATE INDEX passkeys_by_user ON public.passkeys USING btree (tenant_id, user_id);
+
+CREATE INDEX provider_domains_by_domain ON public.provider_domains USING btree (domain);
+
+CREATE INDEX providers_by_issuer ON public.providers USING btree (issuer);
 
 CREATE INDEX requests_by_connection ON public.requests USING btree (tenant_id, connection_id, id);
 
@@ -678,11 +848,17 @@ CREATE INDEX sessions_by_subject ON public.sessions USING btree (tenant_id, conn
 
 CREATE INDEX sessions_by_user ON public.sessions USING btree (tenant_id, user_id);
 
+CREATE INDEX signins_by_expiry ON public.signins USING btree (expires_at);
+
+CREATE INDEX signins_in_order ON public.signins USING btree (tenant_id, begun_at, state);
+
 CREATE UNIQUE INDEX sites_by_key ON public.sites USING btree (tenant_id, dimension, key) WHERE (key <> ''::text);
 
 CREATE UNIQUE INDEX subgroups_by_member ON public.subgroups USING btree (tenant_id, member_id, group_id);
 
 CREATE INDEX tokens_by_connection ON public.tokens USING btree (tenant_id, connection_id);
+
+CREATE INDEX used_tokens_by_expiry ON public.used_tokens USING btree (expires_at);
 
 CREATE INDEX user_emails_by_value ON public.user_emails USING btree (tenant_id, connection_id, value_key);
 
@@ -723,6 +899,15 @@ ALTER TABLE ONLY public.policies
 
 ALTER TABLE ONLY public.product_keys
     ADD CONSTRAINT product_keys_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);
+
+ALTER TABLE ONLY public.provider_domains
+    ADD CONSTRAINT provider_domains_tenant_id_connection_id_fkey FOREIGN KEY (tenant_id, connection_id) REFERENCES public.providers(tenant_id, connection_id);
+
+ALTER TABLE ONLY public.providers
+    ADD CONSTRAINT providers_tenant_id_connection_id_fkey FOREIGN KEY (tenant_id, connection_id) REFERENCES public.connections(tenant_id, id);
+
+ALTER TABLE ONLY public.signins
+    ADD CONSTRAINT signins_tenant_id_connection_id_fkey FOREIGN KEY (tenant_id, connection_id) REFERENCES public.providers(tenant_id, connection_id);
 
 ALTER TABLE ONLY public.sites
     ADD CONSTRAINT sites_tenant_id_dimension_fkey FOREIGN KEY (tenant_id, dimension) REFERENCES public.dimensions(tenant_id, key);

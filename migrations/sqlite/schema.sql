@@ -19,6 +19,22 @@ CREATE INDEX access_tokens_by_credential ON access_tokens (tenant_id, credential
 
 CREATE INDEX access_tokens_by_expiry ON access_tokens (expires_at);
 
+CREATE TABLE ceremonies (
+    tenant_id  text NOT NULL,
+    key        blob NOT NULL UNIQUE,
+    user_id    text,
+    data       text NOT NULL,
+    begun_at   integer NOT NULL,
+    expires_at integer NOT NULL,
+    PRIMARY KEY (tenant_id, key)
+);
+
+CREATE INDEX ceremonies_by_expiry ON ceremonies (expires_at);
+
+CREATE INDEX ceremonies_by_user ON ceremonies (tenant_id, user_id) WHERE user_id IS NOT NULL;
+
+CREATE INDEX ceremonies_in_order ON ceremonies (tenant_id, begun_at, key);
+
 CREATE TABLE "changes" (
     seq           integer PRIMARY KEY,
     tenant_id     text NOT NULL,
@@ -121,6 +137,20 @@ CREATE TABLE dimensions_past (
     PRIMARY KEY (tenant_id, id, end_change_id)
 ) WITHOUT ROWID;
 
+CREATE TABLE entrances (
+    tenant_id  text NOT NULL,
+    id         text NOT NULL,
+    kind       text NOT NULL,
+    hash       blob NOT NULL UNIQUE,
+    user_id    text,
+    created_by text NOT NULL,
+    created_at integer NOT NULL,
+    expires_at integer NOT NULL,
+    used_at    integer NOT NULL,
+    used_from  text NOT NULL,
+    PRIMARY KEY (tenant_id, id)
+);
+
 CREATE TABLE grants (
     tenant_id   text NOT NULL,
     id          text NOT NULL,
@@ -211,6 +241,47 @@ CREATE TABLE groups_past (
     PRIMARY KEY (tenant_id, id, version)
 ) WITHOUT ROWID;
 
+CREATE TABLE identities (
+    tenant_id     text NOT NULL,
+    connection_id text NOT NULL,
+    issuer        text NOT NULL,
+    subject       text NOT NULL,
+    user_id       text NOT NULL,
+    created_at    integer NOT NULL,
+    PRIMARY KEY (tenant_id, connection_id, issuer, subject),
+    UNIQUE (tenant_id, user_id, connection_id, issuer)
+);
+
+CREATE TABLE invitations (
+    tenant_id    text NOT NULL,
+    id           text NOT NULL,
+    kind         text NOT NULL,
+    display_name text NOT NULL,
+    email        text NOT NULL,
+    user_id      text,
+    sponsor_id   text,
+    invited_by   text,
+    grants       text NOT NULL,
+    account_ends integer NOT NULL,
+    form         text NOT NULL,
+    hash         blob UNIQUE,
+    handle       text UNIQUE,
+    attempts     integer NOT NULL,
+    created_at   integer NOT NULL,
+    sent_at      integer NOT NULL,
+    expires_at   integer NOT NULL,
+    accepted_at  integer NOT NULL,
+    withdrawn_at integer NOT NULL,
+    withdrawn_why text NOT NULL,
+    PRIMARY KEY (tenant_id, id)
+);
+
+CREATE INDEX invitations_by_inviter ON invitations (tenant_id, invited_by) WHERE invited_by IS NOT NULL AND hash IS NOT NULL;
+
+CREATE INDEX invitations_by_sponsor ON invitations (tenant_id, sponsor_id) WHERE sponsor_id IS NOT NULL AND hash IS NOT NULL;
+
+CREATE INDEX invitations_by_user ON invitations (tenant_id, user_id) WHERE user_id IS NOT NULL AND hash IS NOT NULL;
+
 CREATE TABLE members (
     tenant_id text NOT NULL,
     group_id  text NOT NULL,
@@ -236,6 +307,24 @@ CREATE TABLE members_past (
 ) WITHOUT ROWID;
 
 CREATE INDEX members_past_by_user ON members_past (tenant_id, user_id, since);
+
+CREATE TABLE passkeys (
+    tenant_id    text NOT NULL,
+    id           text NOT NULL,
+    user_id      text NOT NULL,
+    credential   blob NOT NULL UNIQUE,
+    public_key   blob NOT NULL,
+    sign_count   integer NOT NULL,
+    flags        integer NOT NULL,
+    transports   text NOT NULL,
+    aaguid       text NOT NULL,
+    name         text NOT NULL,
+    created_at   integer NOT NULL,
+    last_used_at integer NOT NULL,
+    PRIMARY KEY (tenant_id, id)
+);
+
+CREATE INDEX passkeys_by_user ON passkeys (tenant_id, user_id);
 
 CREATE TABLE people (
     tenant_id     text NOT NULL,
@@ -306,6 +395,32 @@ CREATE TABLE products_past (
     PRIMARY KEY (tenant_id, id, end_change_id)
 ) WITHOUT ROWID;
 
+CREATE TABLE provider_domains (
+    tenant_id     text NOT NULL,
+    connection_id text NOT NULL,
+    domain        text NOT NULL,
+    PRIMARY KEY (tenant_id, connection_id, domain),
+    FOREIGN KEY (tenant_id, connection_id) REFERENCES providers (tenant_id, connection_id)
+);
+
+CREATE INDEX provider_domains_by_domain ON provider_domains (domain);
+
+CREATE TABLE providers (
+    tenant_id     text NOT NULL,
+    connection_id text NOT NULL,
+    issuer        text NOT NULL,
+    client_id     text NOT NULL,
+    sealed        text NOT NULL,
+    enabled       integer NOT NULL,
+    doc           text NOT NULL,
+    created_at    integer NOT NULL,
+    changed_at    integer NOT NULL,
+    PRIMARY KEY (tenant_id, connection_id),
+    FOREIGN KEY (tenant_id, connection_id) REFERENCES connections (tenant_id, id)
+);
+
+CREATE INDEX providers_by_issuer ON providers (issuer);
+
 CREATE TABLE requests (
     tenant_id     text NOT NULL,
     id            text NOT NULL,
@@ -371,6 +486,23 @@ CREATE INDEX sessions_by_provider ON sessions (tenant_id, connection_id, provide
 CREATE INDEX sessions_by_subject ON sessions (tenant_id, connection_id, subject) WHERE connection_id IS NOT NULL;
 
 CREATE INDEX sessions_by_user ON sessions (tenant_id, user_id);
+
+CREATE TABLE signins (
+    tenant_id     text NOT NULL,
+    state         blob NOT NULL UNIQUE,
+    connection_id text NOT NULL,
+    browser       blob NOT NULL,
+    sealed        text NOT NULL,
+    return_to     text NOT NULL,
+    begun_at      integer NOT NULL,
+    expires_at    integer NOT NULL,
+    PRIMARY KEY (tenant_id, state),
+    FOREIGN KEY (tenant_id, connection_id) REFERENCES providers (tenant_id, connection_id)
+);
+
+CREATE INDEX signins_by_expiry ON signins (expires_at);
+
+CREATE INDEX signins_in_order ON signins (tenant_id, begun_at, state);
 
 CREATE TABLE sites (
     tenant_id text NOT NULL,
@@ -459,6 +591,15 @@ CREATE TABLE tokens (
 );
 
 CREATE INDEX tokens_by_connection ON tokens (tenant_id, connection_id);
+
+CREATE TABLE used_tokens (
+    tenant_id  text NOT NULL,
+    key        blob NOT NULL,
+    expires_at integer NOT NULL,
+    PRIMARY KEY (tenant_id, key)
+);
+
+CREATE INDEX used_tokens_by_expiry ON used_tokens (expires_at);
 
 CREATE TABLE user_emails (
     tenant_id     text NOT NULL,

@@ -103,6 +103,12 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		{"SignInsRaceTheirEnd", signInsRaceTheirEnd},
 		{"ManySessions", manySessions},
 
+		{"Providers", providers},
+		{"SignIns", signIns},
+		{"FloodOfSignIns", floodOfSignIns},
+		{"Identities", identities},
+		{"Revocations", revocations},
+
 		{"CrowdOnOneGroup", crowdOnOneGroup},
 		{"DeletedWhileAdded", deletedWhileAdded},
 		{"GroupsInAnyOrder", groupsInAnyOrder},
