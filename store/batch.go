@@ -14,7 +14,7 @@ type job struct {
 	err      error
 	panicked any
 	after    []func()
-	leaving  []UserID
+	amends   []amends
 	// What is left to be written, by others, when the job is one of inserts alone.
 	waiting []statement
 	sizes   sizeDeltas

@@ -88,6 +88,13 @@ func (r reader) Counts(ctx context.Context, c ConnectionRef) (ConnectionCounts, 
 // CreateConnection adds a connection to the actor's tenant. ErrTaken when it has
 // one of that name already.
 func (tx *Tx) CreateConnection(ctx context.Context, name, idp string) (Connection, error) {
+	if idp == IdPLocal {
+		return Connection{}, fmt.Errorf("connection %q: %w: the local one is made when it is needed", name, ErrInvalid)
+	}
+	return tx.createConnection(ctx, name, idp)
+}
+
+func (tx *Tx) createConnection(ctx context.Context, name, idp string) (Connection, error) {
 	if err := checkKeys(map[string]string{"name": Fold(name)}); err != nil {
 		return Connection{}, err
 	}

@@ -365,10 +365,13 @@ func (tx *Tx) insertCredential(ctx context.Context, c Credential, hash []byte) e
 // lockConnection lets one transaction at a time change what a connection of the
 // actor's tenant is opened with, so that two can't both see room for one more.
 func (tx *Tx) lockConnection(ctx context.Context, c Connection) error {
-	var id ConnectionID
-	err := tx.get(ctx, &id, `SELECT id FROM connections WHERE tenant_id = ? AND id = ?`+tx.pool.dialect.forUpdate, tx.actor.Tenant, c.ID)
+	var idp string
+	err := tx.get(ctx, &idp, `SELECT idp FROM connections WHERE tenant_id = ? AND id = ?`+tx.pool.dialect.forUpdate, tx.actor.Tenant, c.ID)
 	if err != nil {
 		return fmt.Errorf("connection %q: %w", c.Name, err)
+	}
+	if idp == IdPLocal {
+		return fmt.Errorf("connection %q: %w: its people have no provider", c.Name, ErrInvalid)
 	}
 	return nil
 }

@@ -249,24 +249,25 @@ func (tx *Tx) TouchSessions(ctx context.Context, used map[SessionID]Session) err
 }
 
 // shutOut ends all that a person has begun, in the transaction that takes her away,
-// or lets her in again: nothing older than that opens anything.
+// or lets her in again: nothing older than that opens anything. That goes for
+// whoever she was going to let in, too.
 func (tx *Tx) shutOut(ctx context.Context, user UserID, why string) error {
 	tx.cutOff(userCutoff(user))
-	_, err := tx.endSessions(ctx, why, `user_id = ?`, user)
-	return err
+	if _, err := tx.endSessions(ctx, why, `user_id = ?`, user); err != nil {
+		return err
+	}
+	tx.later(`DELETE FROM ceremonies WHERE tenant_id = ? AND user_id = ?`, tx.actor.Tenant, user)
+	return tx.withdraw(ctx, why, `(user_id = ? OR sponsor_id = ? OR invited_by = ?)`, user, user, user)
 }
 
-// shutOutLast ends what people have begun whom the provider wanted to take away,
-// and who stay because nobody else would own the tenant.
-func (s *Store) shutOutLast(ctx context.Context, actor Actor, users []UserID) error {
-	return s.Write(ctx, actor, func(tx *Tx) error {
-		for _, user := range users {
-			if err := tx.shutOut(ctx, user, "taken away by the provider, though the last owner"); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+// shutOutEvenIfLast does the same when the provider wants to take somebody away who
+// has to stay, because nobody else would own the tenant.
+func (tx *Tx) shutOutEvenIfLast(user UserID) {
+	if tx.actor.Kind == ActorSCIM {
+		tx.amends = append(tx.amends, amends{ErrLastOwner, func(ctx context.Context, tx *Tx) error {
+			return tx.shutOut(ctx, user, "taken away by the provider, though the last owner")
+		}})
+	}
 }
 
 // A cutoff is an instant up to which nothing that was begun may become a session,

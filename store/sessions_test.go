@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"gatehouse/access"
 	"gatehouse/store"
 )
 
@@ -101,6 +102,65 @@ func TestSessionsEnd(t *testing.T) {
 		p.write(t, func(tx *store.Tx) error { _, err := tx.SweepSignIn(ctx, 10); return err })
 		if n := column(t, raw(t, url), `SELECT (SELECT COUNT(*) FROM sessions) + (SELECT COUNT(*) FROM cutoffs)`); n[0] != "0" {
 			t.Errorf("%s rows are left after two days, want none", n[0])
+		}
+	})
+}
+
+// TestWaysInExpire holds when invitations, sign-ins, challenges and entrances are
+// over, with nobody writing anything.
+func TestWaysInExpire(t *testing.T) {
+	onBoth(t, func(t *testing.T, url string) {
+		ctx, c := t.Context(), newClock()
+		p := acme(t, open(t, url, store.Options{Now: c.Now}))
+		var sue store.User
+		p.write(t, func(tx *store.Tx) (err error) { sue, err = tx.CreateUser(ctx, p.ref, person("sue", true)); return err })
+		p.write(t, func(tx *store.Tx) error {
+			_, err := tx.ChangePerson(ctx, sue.ID, func(q store.Person) store.Person { q.ExpiresAt = c.Now().AddDate(0, 0, 2); return q })
+			return err
+		})
+		gone := func(why string, f func(*store.Tx) error) {
+			t.Helper()
+			if err := p.Write(ctx, p.actor, f); !errors.Is(err, store.ErrNotFound) {
+				t.Errorf("%s: got %v, want %v", why, err, store.ErrNotFound)
+			}
+		}
+		var sponsored, alone, glass, setup string
+		p.write(t, func(tx *store.Tx) (err error) {
+			invitation := store.Invitation{Kind: access.KindGuest, DisplayName: "Gus", Form: store.InvitationCode}
+			if _, alone, err = tx.CreateInvitation(ctx, invitation); err != nil {
+				return err
+			}
+			invitation.Sponsor = sue.ID
+			if _, sponsored, err = tx.CreateInvitation(ctx, invitation); err != nil {
+				return err
+			}
+			if _, glass, err = tx.CreateBreakGlass(ctx); err != nil {
+				return err
+			}
+			if _, setup, err = tx.CreateSetup(ctx); err != nil {
+				return err
+			}
+			return tx.BeginCeremony(ctx, store.Ceremony{Key: make([]byte, 32)})
+		})
+		c.advance(store.MaxCeremony)
+		gone("a challenge", func(tx *store.Tx) error { _, err := tx.TakeCeremony(ctx, make([]byte, 32)); return err })
+		c.advance(store.BreakGlassOpen)
+		gone("break-glass", func(tx *store.Tx) error { _, err := tx.TakeBreakGlass(ctx, glass, ""); return err })
+		c.advance(store.SetupLife)
+		gone("set-up", func(tx *store.Tx) error { _, err := tx.TakeSetup(ctx, setup, "Olga", "", ""); return err })
+		c.advance(24 * time.Hour)
+		gone("an expired sponsor's invitation", func(tx *store.Tx) error { _, err := tx.AcceptInvitation(ctx, sponsored); return err })
+		c.advance(5 * 24 * time.Hour)
+		gone("an expired invitation", func(tx *store.Tx) error { _, err := tx.AcceptInvitation(ctx, alone); return err })
+		if v, err := p.InvitationBySecret(ctx, alone); err != nil || v.State(c.Now()) != store.InvitationExpired {
+			t.Errorf("an expired invitation: got %+v, %v", v, err)
+		}
+		found, err := p.Invitations(ctx, p.ref.Tenant, store.InvitationQuery{State: store.InvitationExpired})
+		if err != nil || len(found) != 2 {
+			t.Errorf("expired: got %+v, %v; want both", found, err)
+		}
+		if n := column(t, raw(t, url), `SELECT COUNT(*) FROM users`); n[0] != "1" {
+			t.Errorf("%s users, want only the sponsor", n[0])
 		}
 	})
 }

@@ -50,7 +50,7 @@ func (tx *Tx) BeginSignIn(ctx context.Context, v SignIn) (SignIn, error) {
 	if end := At(tx.now.Add(MaxSignIn)); v.ExpiresAt.IsZero() || end.Before(v.ExpiresAt.Time) {
 		v.ExpiresAt = end
 	}
-	if err := tx.dropOldest(ctx, "signins", "state", MaxSignIns); err != nil {
+	if err := tx.dropOldest(ctx, v.TenantID, "signins", "state", MaxSignIns); err != nil {
 		return v, err
 	}
 	_, err = tx.exec(ctx, `INSERT INTO signins (`+signInColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
@@ -58,11 +58,11 @@ func (tx *Tx) BeginSignIn(ctx context.Context, v SignIn) (SignIn, error) {
 	return v, err
 }
 
-// dropOldest makes room for one more of the actor's tenant in a table of what has
+// dropOldest makes room for one more of a tenant in a table of what has
 // begun.
-func (tx *Tx) dropOldest(ctx context.Context, table, key string, most int) error {
+func (tx *Tx) dropOldest(ctx context.Context, tenant TenantID, table, key string, most int) error {
 	_, err := tx.exec(ctx, `DELETE FROM `+table+` WHERE tenant_id = ? AND `+key+` IN (SELECT `+key+` FROM `+table+`
-		WHERE tenant_id = ? ORDER BY begun_at DESC, `+key+` DESC LIMIT 1000 OFFSET ?)`, tx.actor.Tenant, tx.actor.Tenant, most-1)
+		WHERE tenant_id = ? ORDER BY begun_at DESC, `+key+` DESC LIMIT 1000 OFFSET ?)`, tenant, tenant, most-1)
 	return err
 }
 

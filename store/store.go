@@ -174,6 +174,9 @@ type Store struct {
 	policies   policyCache
 	// sessionIdle and sessionLife are those of Options.
 	sessionIdle, sessionLife time.Duration
+	// refusals are those of this minute.
+	refusalsMu sync.Mutex
+	refusals   map[refusalsOf]*refusals
 }
 
 // Open connects to the database at url, sqlite://FILE or postgres://…, and

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"gatehouse/access"
 )
 
 // DefaultTenant is the name of the tenant that a fresh install has.
@@ -36,7 +38,8 @@ func (r reader) TenantNamed(ctx context.Context, name string) (Tenant, error) {
 	return t, nil
 }
 
-// CreateTenant adds a tenant and makes it the transaction's. ErrTaken when one
+// CreateTenant adds a tenant, in which everyone may see their own access, and makes
+// it the transaction's. ErrTaken when one
 // has that name already.
 func (tx *Tx) CreateTenant(ctx context.Context, name string) (Tenant, error) {
 	if err := checkKeys(map[string]string{"name": Fold(name)}); err != nil {
@@ -51,7 +54,39 @@ func (tx *Tx) CreateTenant(ctx context.Context, name string) (Tenant, error) {
 	tx.actor.Tenant = t.ID
 	tx.insert(`policies (tenant_id, revision, changed_at)`, t.ID, zeroID, tx.now)
 	tx.log(TenantCreated, subject{kind: "tenant", id: string(t.ID), name: t.Name}, nil)
-	return t, nil
+	_, err = tx.AddGrants(ctx, access.ConsoleBaseline(""))
+	return t, err
+}
+
+// baselineMissing is a condition for tenants t that never had the grant which every
+// tenant has: it comes back to none that took it away.
+const baselineMissing = `NOT EXISTS (SELECT 1 FROM grants g WHERE g.tenant_id = t.id AND g.origin = 'baseline' AND g.product = 'console')
+	AND NOT EXISTS (SELECT 1 FROM grants_past g WHERE g.tenant_id = t.id AND g.origin = 'baseline' AND g.product = 'console')`
+
+// EnsureBaselines gives access.ConsoleBaseline to the tenants that were there before
+// every new one got it.
+func (s *Store) EnsureBaselines(ctx context.Context) error {
+	var tenants []TenantID
+	if err := s.list(ctx, &tenants, `SELECT t.id FROM tenants t WHERE `+baselineMissing+` ORDER BY t.id`); err != nil {
+		return err
+	}
+	for _, id := range tenants {
+		err := s.Write(ctx, Actor{Tenant: id, Kind: ActorSystem}, func(tx *Tx) error {
+			if _, err := tx.lockPolicy(ctx); err != nil {
+				return err
+			}
+			var still []TenantID // another process may have been faster
+			if err := tx.list(ctx, &still, `SELECT t.id FROM tenants t WHERE t.id = ? AND `+baselineMissing, id); err != nil || len(still) == 0 {
+				return err
+			}
+			_, err := tx.AddGrants(ctx, access.ConsoleBaseline(""))
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("tenant %s: %w", id, err)
+		}
+	}
+	return nil
 }
 
 // EnsureTenant gives the tenant of that name, made now if there is none.

@@ -139,7 +139,7 @@ func (tx *Tx) UpdateUser(ctx context.Context, c ConnectionRef, id UserID, change
 	}
 
 	if before.Active && !u.Active {
-		tx.leaving = append(tx.leaving, id)
+		tx.shutOutEvenIfLast(id)
 		if err := tx.guardOwner(ctx, id); err != nil {
 			return User{}, err
 		}
@@ -202,7 +202,7 @@ func (tx *Tx) DeleteUserIf(ctx context.Context, c ConnectionRef, id UserID, allo
 	if err := allowed(u); err != nil {
 		return err
 	}
-	tx.leaving = append(tx.leaving, id)
+	tx.shutOutEvenIfLast(id)
 	if err := tx.guardOwner(ctx, id); err != nil {
 		return err
 	}
@@ -221,6 +221,7 @@ func (tx *Tx) DeleteUserIf(ctx context.Context, c ConnectionRef, id UserID, allo
 	tx.endUser(c, u, later(tx.now, u.ModifiedAt), changeID)
 	tx.resize(c, "user", 0, 1)
 	tx.later(`DELETE FROM identities WHERE tenant_id = ? AND user_id = ?`, c.Tenant, id)
+	tx.later(`DELETE FROM passkeys WHERE tenant_id = ? AND user_id = ?`, c.Tenant, id)
 	tx.later(`DELETE FROM user_emails WHERE tenant_id = ? AND user_id = ?`, c.Tenant, id)
 	if _, err := tx.exec(ctx, `DELETE FROM users WHERE tenant_id = ? AND id = ?`, c.Tenant, id); err != nil {
 		return fmt.Errorf("user %s: %w", id, err)

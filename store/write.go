@@ -1,7 +1,6 @@
 package store
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,7 +19,8 @@ import (
 type Actor struct {
 	// Tenant is the only tenant that the actor can write to.
 	Tenant TenantID
-	// Kind says what sort of actor it is: ActorSCIM, ActorPerson, ActorCLI, ActorSystem.
+	// Kind says what sort of actor it is: ActorSCIM, ActorPerson, ActorInvitation, ActorCLI,
+	// ActorSystem.
 	Kind string
 	// ID names the actor within its kind: a token, a user of the
 	// tenant, an operating system's user.
@@ -33,8 +33,11 @@ type Actor struct {
 const (
 	ActorSCIM   = "scim"
 	ActorPerson = "person" // in the console
-	ActorCLI    = "cli"
-	ActorSystem = "system"
+	// ActorInvitation is whoever holds an invitation or another way in that needs
+	// nobody inside; its ID is that of the invitation.
+	ActorInvitation = "invitation"
+	ActorCLI        = "cli"
+	ActorSystem     = "system"
 )
 
 // Tx is a transaction that can write, on behalf of one actor in one tenant.
@@ -53,11 +56,17 @@ type Tx struct {
 	// are what decided who owns the tenant before it changed anything.
 	edit   *policyEdit
 	owners access.State
-	// leaving are those whom the transaction takes away.
-	leaving []UserID
+	amends []amends
 	// failed is the first error of a statement. PostgreSQL takes nothing more
 	// then and SQLite would, so that the transaction ends on both.
 	failed error
+}
+
+// amends are what has to be done though the transaction fails, in one of its own.
+type amends struct {
+	// when is the error that it fails with.
+	when error
+	do   func(context.Context, *Tx) error
 }
 
 // statement is one that waits for its turn.
@@ -100,8 +109,13 @@ func (s *Store) Write(ctx context.Context, actor Actor, f func(*Tx) error) error
 	for attempt := 1; ; attempt++ {
 		j := &job{actor: actor, f: f}
 		err := s.try(ctx, j)
-		if errors.Is(err, ErrLastOwner) && actor.Kind == ActorSCIM && len(j.leaving) > 0 {
-			return cmp.Or(s.shutOutLast(ctx, actor, j.leaving), err)
+		for _, a := range j.amends {
+			if !errors.Is(err, a.when) {
+				continue
+			}
+			if failed := s.Write(ctx, actor, func(tx *Tx) error { return a.do(ctx, tx) }); failed != nil {
+				return failed
+			}
 		}
 		if err == nil || attempt == writeAttempts || !s.write.dialect.retryable(err) {
 			return err
@@ -181,7 +195,7 @@ func (s *Store) run(w *work, j *job) {
 			// The caller panics with it, perhaps in another goroutine: keep where it was.
 			j.panicked = fmt.Sprintf("%v\n%s", p, debug.Stack())
 		}
-		j.after, j.leaving = tx.after, tx.leaving
+		j.after, j.amends = tx.after, tx.amends
 	}()
 	if j.err = j.f(tx); j.err != nil {
 		return

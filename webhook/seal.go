@@ -2,16 +2,13 @@ package webhook
 
 import (
 	"context"
-	"crypto/aes"
-	"crypto/cipher"
-	"crypto/hkdf"
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"strings"
 
+	"gatehouse/internal/seal"
 	"gatehouse/store"
 )
 
@@ -29,10 +26,8 @@ func NewSecret() (secret, hint string) {
 }
 
 // Sealer keeps secrets closed in the database, which has to give them back to sign
-// with: by the setting secret-key where there is one, which a copy of the database
-// lacks, and otherwise by a key in the database itself, which keeps them from the
-// eyes of whoever reads a dump and no more.
-type Sealer struct{ setting, database cipher.AEAD }
+// with.
+type Sealer struct{ seal *seal.Sealer }
 
 // NewSealer makes a sealer; an empty key stands for no setting.
 func NewSealer(ctx context.Context, st *store.Store, secretKey string) (*Sealer, error) {
@@ -40,39 +35,13 @@ func NewSealer(ctx context.Context, st *store.Store, secretKey string) (*Sealer,
 	if err != nil {
 		return nil, err
 	}
-	s := &Sealer{}
-	if s.database, err = aead(kept); err == nil && secretKey != "" {
-		s.setting, err = aead([]byte(secretKey))
-	}
-	return s, err
+	s, err := seal.New("gatehouse webhook secrets", kept, secretKey)
+	return &Sealer{s}, err
 }
-
-func aead(key []byte) (cipher.AEAD, error) {
-	derived, err := hkdf.Key(sha256.New, key, nil, "gatehouse webhook secrets", 32)
-	if err != nil {
-		return nil, err
-	}
-	block, err := aes.NewCipher(derived)
-	if err != nil {
-		return nil, err
-	}
-	return cipher.NewGCM(block)
-}
-
-const (
-	bySetting  = "setting:"
-	byDatabase = "database:"
-)
 
 // Seal closes a secret of a webhook. It opens for that webhook only.
 func (s *Sealer) Seal(id store.WebhookID, secret string) string {
-	by, key := byDatabase, s.database
-	if s.setting != nil {
-		by, key = bySetting, s.setting
-	}
-	nonce := make([]byte, key.NonceSize())
-	rand.Read(nonce)
-	return by + base64.StdEncoding.EncodeToString(key.Seal(nonce, nonce, []byte(secret), []byte(id)))
+	return s.seal.Seal(string(id), secret)
 }
 
 // ErrSealed says that a secret was sealed with another secret-key.
@@ -80,19 +49,9 @@ var ErrSealed = errors.New("the webhook's secret was sealed with another secret-
 
 // Open gives the secret.
 func (s *Sealer) Open(id store.WebhookID, sealed string) (string, error) {
-	key := s.database
-	text, ok := strings.CutPrefix(sealed, byDatabase)
-	if !ok {
-		text, _ = strings.CutPrefix(sealed, bySetting)
-		key = s.setting
-	}
-	data, err := base64.StdEncoding.DecodeString(text)
-	if err != nil || key == nil || len(data) < key.NonceSize() {
-		return "", fmt.Errorf("webhook %s: %w", id, ErrSealed)
-	}
-	secret, err := key.Open(nil, data[:key.NonceSize()], data[key.NonceSize():], []byte(id))
+	secret, err := s.seal.Open(string(id), sealed)
 	if err != nil {
 		return "", fmt.Errorf("webhook %s: %w", id, ErrSealed)
 	}
-	return string(secret), nil
+	return secret, nil
 }

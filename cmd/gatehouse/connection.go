@@ -12,8 +12,9 @@ import (
 )
 
 type connectionCmd struct {
-	Add  connectionAddCmd  `cmd:"" help:"Make a connection and its first token."`
-	List connectionListCmd `cmd:"" help:"List a tenant's connections."`
+	Add    connectionAddCmd    `cmd:"" help:"Make a connection and its first token."`
+	List   connectionListCmd   `cmd:"" help:"List a tenant's connections."`
+	SignIn connectionSignInCmd `cmd:"" name:"signin" help:"Let a connection's people sign in over OpenID Connect."`
 }
 
 type connectionAddCmd struct {
@@ -112,7 +113,12 @@ func newAdded(base publicURL, t store.Tenant, c store.Connection, token store.To
 
 // scim is the address of a connection's endpoint, as far as settings tell it.
 func (p publicURL) scim(id store.ConnectionID) string {
-	return strings.TrimSuffix(cmp.Or(p.URL, "http://127.0.0.1:8080"), "/") + "/scim/" + string(id) + "/v2"
+	return p.at("/scim/" + string(id) + "/v2")
+}
+
+// at is the address of a path, as far as settings tell it.
+func (p publicURL) at(path string) string {
+	return strings.TrimSuffix(cmp.Or(p.URL, "http://127.0.0.1:8080"), "/") + path
 }
 
 func deadline(now time.Time, expires time.Duration) time.Time {
@@ -153,7 +159,11 @@ func (c *connectionListCmd) Run(a *app) error {
 		}
 		return a.print(conns, table("NAME\tPROVIDER\tSCIM URL\tLAST CALL", func(row func(...any)) {
 			for _, conn := range conns {
-				row(conn.Name, conn.IdP, c.scim(conn.ID), moment(conn.LastRequestAt))
+				address := c.scim(conn.ID)
+				if conn.IdP == store.IdPLocal {
+					address = "-"
+				}
+				row(conn.Name, conn.IdP, address, moment(conn.LastRequestAt))
 			}
 		}))
 	})

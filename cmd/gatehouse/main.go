@@ -47,6 +47,7 @@ type cli struct {
 	Verify     verifyCmd     `cmd:"" help:"Look through the whole database for what must never be."`
 	Tenant     tenantCmd     `cmd:"" help:"Tenants: one for each customer."`
 	Connection connectionCmd `cmd:"" help:"Connections: one for each identity provider of a tenant."`
+	BreakGlass breakGlassCmd `cmd:"" help:"Let yourself in when no owner of a tenant can sign in."`
 	Token      tokenCmd      `cmd:"" help:"Tokens: what a provider shows to write to its connection."`
 	Client     clientCmd     `cmd:"" help:"OAuth clients: what a provider gets short-lived access tokens with."`
 	Export     exportCmd     `cmd:"" help:"Write products, sites and grants as a file."`
@@ -152,7 +153,14 @@ func (a *app) openMigrated() (*store.Store, error) {
 	if _, err := store.Migrate(a.ctx, a.cfg.DatabaseURL); err != nil {
 		return nil, err
 	}
-	return a.open()
+	st, err := a.open()
+	if err != nil {
+		return nil, err
+	}
+	if err := st.EnsureBaselines(a.ctx); err != nil {
+		return nil, errors.Join(err, st.Close())
+	}
+	return st, nil
 }
 
 // actor is the person at the terminal.

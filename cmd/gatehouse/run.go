@@ -143,6 +143,7 @@ func (s *server) run(ctx context.Context, l net.Listener, ready func(addr string
 	wg.Go(func() { s.scim.Run(background) })
 	wg.Go(func() { s.api.Run(background) })
 	wg.Go(func() { s.webhooks.Run(background) })
+	wg.Go(func() { s.sweepSignIn(background) })
 	go serve(main, l)
 	ready(l.Addr().String())
 

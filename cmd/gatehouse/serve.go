@@ -37,6 +37,9 @@ func (c *serveCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
+	if err := offerSetup(a, st, c.publicURL); err != nil {
+		return err
+	}
 	return s.run(a.ctx, l, func(addr string) {
 		log.Info("listening", "addr", addr, "version", version)
 	})

@@ -24,10 +24,10 @@ var table = map[string][]string{
 	"store":           {"access", "migrations"},
 	"store/storetest": {"access", "store", "internal/pgtest"},
 	"scim":            {"access", "store", "internal/web"},
-	"webhook":         {"access", "store", "internal/egress"},
+	"webhook":         {"access", "store", "internal/egress", "internal/seal"},
 	"api":             {"access", "store", "internal/web"},
-	"ui":              {"access", "store", "internal/web", "oidc"},
-	"cmd/gatehouse": {"access", "api", "migrations", "oidc", "scim", "store", "ui", "webhook", "internal/web",
+	"ui":              {"access", "store", "internal/seal", "internal/web", "oidc"},
+	"cmd/gatehouse": {"access", "api", "migrations", "oidc", "scim", "store", "ui", "webhook", "internal/seal", "internal/web",
 		"internal/fixture", "internal/policyfile", "internal/replay", "examples"}, // the demo's company and its player
 
 	"examples":            {},
@@ -42,6 +42,7 @@ var table = map[string][]string{
 	"internal/patchmodel": {},
 	"internal/pgtest":     {},
 	"internal/replay":     {},
+	"internal/seal":       {},
 }
 
 // support is what any test may import beside what its package may. An edge's

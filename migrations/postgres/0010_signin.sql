@@ -107,35 +107,35 @@ CREATE TABLE used_tokens (
 CREATE INDEX used_tokens_by_expiry ON used_tokens (expires_at);
 
 -- People whom no identity provider knows, asked in by a link or a printed code.
--- hash is that of the link or of the whole code, and handle the part of the code
--- that guesses are counted by; both are NULL once it opens nothing. grants is JSON.
--- user_id is whom it is for, or who came of it.
+-- hash is that of the link or of the whole code, and handle the part of a code that
+-- guesses are counted by. grants is JSON. user_id is whom it is for, or who came of
+-- it.
 CREATE TABLE invitations (
-    tenant_id    uuid NOT NULL,
-    id           uuid NOT NULL,
-    kind         text NOT NULL,
-    display_name text NOT NULL,
-    email        text NOT NULL,
-    user_id      uuid,
-    sponsor_id   uuid,
-    invited_by   uuid,
-    grants       text NOT NULL,
-    account_ends bigint NOT NULL,
-    form         text NOT NULL,
-    hash         bytea UNIQUE,
-    handle       text COLLATE "C" UNIQUE,
-    attempts     bigint NOT NULL,
-    created_at   bigint NOT NULL,
-    sent_at      bigint NOT NULL,
-    expires_at   bigint NOT NULL,
-    accepted_at  bigint NOT NULL,
-    withdrawn_at bigint NOT NULL,
+    tenant_id     uuid NOT NULL,
+    id            uuid NOT NULL,
+    kind          text NOT NULL,
+    display_name  text NOT NULL,
+    email         text NOT NULL,
+    user_id       uuid,
+    sponsor_id    uuid,
+    invited_by    uuid,
+    grants        text NOT NULL,
+    account_ends  bigint NOT NULL,
+    form          text NOT NULL,
+    hash          bytea NOT NULL UNIQUE,
+    handle        text COLLATE "C" UNIQUE,
+    attempts      bigint NOT NULL,
+    created_at    bigint NOT NULL,
+    sent_at       bigint NOT NULL,
+    expires_at    bigint NOT NULL,
+    accepted_at   bigint NOT NULL,
+    withdrawn_at  bigint NOT NULL,
     withdrawn_why text NOT NULL,
     PRIMARY KEY (tenant_id, id)
 );
-CREATE INDEX invitations_by_user ON invitations (tenant_id, user_id) WHERE user_id IS NOT NULL AND hash IS NOT NULL;
-CREATE INDEX invitations_by_sponsor ON invitations (tenant_id, sponsor_id) WHERE sponsor_id IS NOT NULL AND hash IS NOT NULL;
-CREATE INDEX invitations_by_inviter ON invitations (tenant_id, invited_by) WHERE invited_by IS NOT NULL AND hash IS NOT NULL;
+CREATE INDEX invitations_by_user ON invitations (tenant_id, user_id) WHERE user_id IS NOT NULL AND accepted_at = 0 AND withdrawn_at = 0;
+CREATE INDEX invitations_by_sponsor ON invitations (tenant_id, sponsor_id) WHERE sponsor_id IS NOT NULL AND accepted_at = 0 AND withdrawn_at = 0;
+CREATE INDEX invitations_by_inviter ON invitations (tenant_id, invited_by) WHERE invited_by IS NOT NULL AND accepted_at = 0 AND withdrawn_at = 0;
 
 -- What people outside sign in with (Web Authentication Level 3). flags are those of
 -- the authenticator data; transports is a JSON array.

@@ -211,7 +211,7 @@ CREATE TABLE public.invitations (
     grants text NOT NULL,
     account_ends bigint NOT NULL,
     form text NOT NULL,
-    hash bytea,
+    hash bytea NOT NULL,
     handle text COLLATE pg_catalog."C",
     attempts bigint NOT NULL,
     created_at bigint NOT NULL,
@@ -818,11 +818,11 @@ CREATE INDEX groups_by_external_id ON public.groups USING btree (tenant_id, conn
 
 CREATE UNIQUE INDEX groups_in_order ON public.groups USING btree (tenant_id, connection_id, id);
 
-CREATE INDEX invitations_by_inviter ON public.invitations USING btree (tenant_id, invited_by) WHERE ((invited_by IS NOT NULL) AND (hash IS NOT NULL));
+CREATE INDEX invitations_by_inviter ON public.invitations USING btree (tenant_id, invited_by) WHERE ((invited_by IS NOT NULL) AND (accepted_at = 0) AND (withdrawn_at = 0));
 
-CREATE INDEX invitations_by_sponsor ON public.invitations USING btree (tenant_id, sponsor_id) WHERE ((sponsor_id IS NOT NULL) AND (hash IS NOT NULL));
+CREATE INDEX invitations_by_sponsor ON public.invitations USING btree (tenant_id, sponsor_id) WHERE ((sponsor_id IS NOT NULL) AND (accepted_at = 0) AND (withdrawn_at = 0));
 
-CREATE INDEX invitations_by_user ON public.invitations USING btree (tenant_id, user_id) WHERE ((user_id IS NOT NULL) AND (hash IS NOT NULL));
+CREATE INDEX invitations_by_user ON public.invitations USING btree (tenant_id, user_id) WHERE ((user_id IS NOT NULL) AND (accepted_at = 0) AND (withdrawn_at = 0));
 
 CREATE UNIQUE INDEX members_by_user ON public.members USING btree (tenant_id, user_id, group_id);
 

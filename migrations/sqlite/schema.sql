@@ -253,34 +253,34 @@ CREATE TABLE identities (
 );
 
 CREATE TABLE invitations (
-    tenant_id    text NOT NULL,
-    id           text NOT NULL,
-    kind         text NOT NULL,
-    display_name text NOT NULL,
-    email        text NOT NULL,
-    user_id      text,
-    sponsor_id   text,
-    invited_by   text,
-    grants       text NOT NULL,
-    account_ends integer NOT NULL,
-    form         text NOT NULL,
-    hash         blob UNIQUE,
-    handle       text UNIQUE,
-    attempts     integer NOT NULL,
-    created_at   integer NOT NULL,
-    sent_at      integer NOT NULL,
-    expires_at   integer NOT NULL,
-    accepted_at  integer NOT NULL,
-    withdrawn_at integer NOT NULL,
+    tenant_id     text NOT NULL,
+    id            text NOT NULL,
+    kind          text NOT NULL,
+    display_name  text NOT NULL,
+    email         text NOT NULL,
+    user_id       text,
+    sponsor_id    text,
+    invited_by    text,
+    grants        text NOT NULL,
+    account_ends  integer NOT NULL,
+    form          text NOT NULL,
+    hash          blob NOT NULL UNIQUE,
+    handle        text UNIQUE,
+    attempts      integer NOT NULL,
+    created_at    integer NOT NULL,
+    sent_at       integer NOT NULL,
+    expires_at    integer NOT NULL,
+    accepted_at   integer NOT NULL,
+    withdrawn_at  integer NOT NULL,
     withdrawn_why text NOT NULL,
     PRIMARY KEY (tenant_id, id)
 );
 
-CREATE INDEX invitations_by_inviter ON invitations (tenant_id, invited_by) WHERE invited_by IS NOT NULL AND hash IS NOT NULL;
+CREATE INDEX invitations_by_inviter ON invitations (tenant_id, invited_by) WHERE invited_by IS NOT NULL AND accepted_at = 0 AND withdrawn_at = 0;
 
-CREATE INDEX invitations_by_sponsor ON invitations (tenant_id, sponsor_id) WHERE sponsor_id IS NOT NULL AND hash IS NOT NULL;
+CREATE INDEX invitations_by_sponsor ON invitations (tenant_id, sponsor_id) WHERE sponsor_id IS NOT NULL AND accepted_at = 0 AND withdrawn_at = 0;
 
-CREATE INDEX invitations_by_user ON invitations (tenant_id, user_id) WHERE user_id IS NOT NULL AND hash IS NOT NULL;
+CREATE INDEX invitations_by_user ON invitations (tenant_id, user_id) WHERE user_id IS NOT NULL AND accepted_at = 0 AND withdrawn_at = 0;
 
 CREATE TABLE members (
     tenant_id text NOT NULL,

@@ -109,6 +109,11 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		{"Identities", identities},
 		{"Revocations", revocations},
 
+		{"Invitations", invitations},
+		{"InvitationsEnd", invitationsEnd},
+		{"Passkeys", passkeys},
+		{"Entrances", entrances},
+
 		{"CrowdOnOneGroup", crowdOnOneGroup},
 		{"DeletedWhileAdded", deletedWhileAdded},
 		{"GroupsInAnyOrder", groupsInAnyOrder},
