@@ -38,8 +38,8 @@ func (r reader) TenantNamed(ctx context.Context, name string) (Tenant, error) {
 	return t, nil
 }
 
-// CreateTenant adds a tenant, in which everyone may see their own access, and makes
-// it the transaction's. ErrTaken when one
+// CreateTenant adds a tenant and makes it the transaction's. Nothing is granted in it
+// yet: see EnsureBaselines. ErrTaken when one
 // has that name already.
 func (tx *Tx) CreateTenant(ctx context.Context, name string) (Tenant, error) {
 	if err := checkKeys(map[string]string{"name": Fold(name)}); err != nil {
@@ -54,8 +54,7 @@ func (tx *Tx) CreateTenant(ctx context.Context, name string) (Tenant, error) {
 	tx.actor.Tenant = t.ID
 	tx.insert(`policies (tenant_id, revision, changed_at)`, t.ID, zeroID, tx.now)
 	tx.log(TenantCreated, subject{kind: "tenant", id: string(t.ID), name: t.Name}, nil)
-	_, err = tx.AddGrants(ctx, access.ConsoleBaseline(""))
-	return t, err
+	return t, nil
 }
 
 // baselineMissing is a condition for tenants t that never had the grant which every
@@ -63,8 +62,8 @@ func (tx *Tx) CreateTenant(ctx context.Context, name string) (Tenant, error) {
 const baselineMissing = `NOT EXISTS (SELECT 1 FROM grants g WHERE g.tenant_id = t.id AND g.origin = 'baseline' AND g.product = 'console')
 	AND NOT EXISTS (SELECT 1 FROM grants_past g WHERE g.tenant_id = t.id AND g.origin = 'baseline' AND g.product = 'console')`
 
-// EnsureBaselines gives access.ConsoleBaseline to the tenants that were there before
-// every new one got it.
+// EnsureBaselines gives access.ConsoleBaseline to the tenants that never had it: the
+// program asks for it whenever it starts and whenever it has made a tenant.
 func (s *Store) EnsureBaselines(ctx context.Context) error {
 	var tenants []TenantID
 	if err := s.list(ctx, &tenants, `SELECT t.id FROM tenants t WHERE `+baselineMissing+` ORDER BY t.id`); err != nil {

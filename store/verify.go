@@ -177,6 +177,23 @@ var verifyQueries = []struct{ name, query string }{
 	{"every session was created in the log", `
 		SELECT 'session ' || CAST(s.id AS text) FROM sessions s
 		WHERE NOT EXISTS (SELECT 1 FROM changes c WHERE c.tenant_id = s.tenant_id AND c.subject_id = s.id AND c.action = 'session.created')`},
+	{"subjects are linked to users of the connection", `
+		SELECT 'user ' || CAST(i.user_id AS text) FROM identities i LEFT JOIN users u
+		ON u.tenant_id = i.tenant_id AND u.id = i.user_id AND u.connection_id = i.connection_id WHERE u.id IS NULL`},
+	{"passkeys are of people outside any provider", `
+		SELECT 'passkey ' || CAST(k.id AS text) FROM passkeys k
+		LEFT JOIN users u ON u.tenant_id = k.tenant_id AND u.id = k.user_id
+		LEFT JOIN connections c ON c.tenant_id = u.tenant_id AND c.id = u.connection_id WHERE c.idp IS NULL OR c.idp <> 'local'`},
+	{"whoever accepted an invitation is or was here", `
+		SELECT 'invitation ' || CAST(i.id AS text) FROM invitations i WHERE i.accepted_at <> 0
+		AND NOT EXISTS (SELECT 1 FROM users u WHERE u.tenant_id = i.tenant_id AND u.id = i.user_id)
+		AND NOT EXISTS (SELECT 1 FROM users_past u WHERE u.tenant_id = i.tenant_id AND u.id = i.user_id)`},
+	{"nothing but one connection is local, and no token opens it", `
+		SELECT 'tenant ' || CAST(MIN(CAST(tenant_id AS text)) AS text) FROM connections WHERE idp = 'local' GROUP BY tenant_id HAVING COUNT(*) > 1
+		UNION ALL SELECT 'token ' || CAST(k.id AS text) FROM tokens k JOIN connections c ON c.tenant_id = k.tenant_id AND c.id = k.connection_id WHERE c.idp = 'local'`},
+	{"an entrance that was used made an owner", `
+		SELECT 'entrance ' || CAST(e.id AS text) FROM entrances e WHERE e.used_at <> 0
+		AND NOT EXISTS (SELECT 1 FROM changes c WHERE c.tenant_id = e.tenant_id AND c.subject_id = e.id AND c.action = 'breakglass.used')`},
 	{"policy began with a change in the log", policyWithoutChange("change_id", "")},
 	{"policy ended with a change in the log", policyWithoutChange("end_change_id", "_past")},
 }

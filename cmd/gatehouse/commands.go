@@ -147,6 +147,9 @@ func (c *tenantAddCmd) Run(a *app) error {
 		t, err = tx.CreateTenant(a.ctx, c.Name)
 		return err
 	})
+	if err == nil {
+		err = st.EnsureBaselines(a.ctx)
+	}
 	if err != nil {
 		return taken(err, "tenant", c.Name)
 	}
@@ -179,7 +182,11 @@ func (tenantListCmd) Run(a *app) error {
 // ensureTenant gives the tenant; the default one is made when it is missing.
 func ensureTenant(ctx context.Context, st *store.Store, actor store.Actor, name string) (store.Tenant, error) {
 	if store.Fold(name) == store.DefaultTenant {
-		return st.EnsureTenant(ctx, actor, store.DefaultTenant)
+		t, err := st.EnsureTenant(ctx, actor, store.DefaultTenant)
+		if err == nil {
+			err = st.EnsureBaselines(ctx)
+		}
+		return t, err
 	}
 	t, err := st.TenantNamed(ctx, name)
 	if err != nil {

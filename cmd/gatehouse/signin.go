@@ -206,7 +206,7 @@ func (p publicURL) entrance(path, secret string) string {
 // offerSetup prints a link for each tenant that nobody owns. It is not logged: who
 // reads logs is not who owns the tenant.
 func offerSetup(a *app, st *store.Store, base publicURL) error {
-	if _, err := st.EnsureTenant(a.ctx, a.actor(""), store.DefaultTenant); err != nil {
+	if _, err := ensureTenant(a.ctx, st, a.actor(""), store.DefaultTenant); err != nil {
 		return err
 	}
 	tenants, err := st.Tenants(a.ctx)

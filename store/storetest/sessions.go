@@ -299,3 +299,31 @@ func manySessions(t *testing.T, s *store.Store) {
 	}
 	clean(t, s)
 }
+
+// baselines gives every tenant its first grant, once, and to none that took it away.
+func baselines(t *testing.T, s *store.Store) {
+	p, other := acme(t, s), newPlace(t, s, "globex", "entra")
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			if err := s.EnsureBaselines(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	for _, p := range []place{p, other} {
+		if grants := p.policy(t).Grants(); len(grants) != 1 || !grants[0].Subject.Everyone || grants[0].Permission != "own" {
+			t.Errorf("granted %+v, want everyone to see their own", grants)
+		}
+	}
+	first := p.policy(t).Grants()[0].ID
+	p.write(t, func(tx *store.Tx) error { return tx.EndGrants(t.Context(), first) })
+	if err := s.EnsureBaselines(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if grants := p.policy(t).Grants(); len(grants) != 0 {
+		t.Errorf("taken away, and granted again: %+v", grants)
+	}
+	clean(t, s)
+}

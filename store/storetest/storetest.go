@@ -114,6 +114,7 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		{"Passkeys", passkeys},
 		{"Entrances", entrances},
 
+		{"Baselines", baselines},
 		{"CrowdOnOneGroup", crowdOnOneGroup},
 		{"DeletedWhileAdded", deletedWhileAdded},
 		{"GroupsInAnyOrder", groupsInAnyOrder},
