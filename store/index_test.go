@@ -133,6 +133,24 @@ func TestProbesUseAnIndex(t *testing.T) {
 				check("subject by "+what, query, args)
 			}
 		}
+		var secret string
+		p.write(t, func(tx *store.Tx) (err error) {
+			for _, id := range ids[:200] {
+				if _, secret, err = tx.CreateSession(ctx, store.Session{UserID: id, Method: store.MethodOIDC}); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		mustExec(t, db, `ANALYZE`)
+		query, args := s.SessionQuery(secret)
+		if !isSQLite(url) { // as text it is read like this
+			args[0] = fmt.Sprintf(`\x%x`, args[0])
+			for i := range args[1:] {
+				args[i+1] = args[i+1].(store.Instant).UnixMilli()
+			}
+		}
+		check("session", query, args)
 		check("rights in the console", s.GuardQuery(), []any{p.ref.Tenant, ids[7]})
 		for path, groups := range map[string]bool{"title": false, "displayname": false, "externalid": true, "meta.created": true} {
 			if by := (store.Sort{Attr: store.Attr{Path: strings.Split(path, ".")}}); !store.SortScans(by, groups) {
