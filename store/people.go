@@ -217,8 +217,9 @@ const withinColumn = `, COALESCE((
 // nobody of that name, ErrAmbiguous when there are several.
 func (s *Store) Subject(ctx context.Context, tenant TenantID, who Who) (access.Subject, *access.Policy, error) {
 	nests := &s.policies.of(tenant).nests
-	row, err := s.subject(ctx, tenant, who, nests.Load())
-	if err == nil && row.nested != nests.Load() {
+	whole := nests.Load()
+	row, err := s.subject(ctx, tenant, who, whole)
+	if err == nil && row.nested != whole {
 		// The whole question again, so that the answer is of one snapshot.
 		nests.Store(row.nested)
 		if row.nested {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -343,6 +344,36 @@ func answersFollow(t *testing.T, s *store.Store) {
 		t.Errorf("log: want (-), got (+):\n%s", diff)
 	}
 	clean(t, s)
+}
+
+// FirstAnswers has many ask at once, as soon as a store is opened, about somebody who
+// is denied something through a group within another.
+func FirstAnswers(t *testing.T, open func() *store.Store) {
+	ctx := t.Context()
+	p := acme(t, open())
+	tree := p.addCatalogue(t)
+	ann := p.addPeople(t, "ann")[0]
+	crew, staff := p.addGroup(t, team("crew", nil), ann), p.addGroup(t, team("staff", nil))
+	if _, err := p.changeMembers(t, staff.ID, store.MemberDelta{Add: memberIDs(crew.ID)}); err != nil {
+		t.Fatal(err)
+	}
+	deny := grant(toGroup(staff.ID), at(tree.eu))
+	deny.Effect = access.Deny
+	p.addGrants(t, grant(toUser(ann), at(tree.eu)), deny)
+	question := access.Question{Product: "clicktime", Permission: "timesheet", Level: "maintain", Place: access.Place{"site": tree.berlin}}
+	for range 15 {
+		s := open()
+		var all sync.WaitGroup
+		for range 16 {
+			all.Go(func() {
+				subject, policy, err := s.Subject(ctx, p.ref.Tenant, store.Who{ID: ann})
+				if err != nil || policy.Allows(subject, question, s.Now()) {
+					t.Errorf("got %v, allowed, want a deny through the group that hers is in", err)
+				}
+			})
+		}
+		all.Wait()
+	}
 }
 
 // whole is what a person is and has, to compare.
