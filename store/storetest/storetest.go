@@ -80,6 +80,7 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		{"PolicyRoundTrip", policyRoundTrip},
 		{"PolicyIsRefused", policyIsRefused},
 		{"AnswersFollow", answersFollow},
+		{"NeverTogether", neverTogether},
 		{"Subjects", subjects},
 		{"SubjectsByAnyName", subjectsByAnyName},
 		{"Granted", granted},
