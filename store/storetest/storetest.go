@@ -91,6 +91,7 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		{"ChangesTouching", changesTouching},
 		{"ChangesInOrder", changesInOrder},
 		{"Webhooks", webhooks},
+		{"WebhooksAreNotInherited", webhooksAreNotInherited},
 		{"Deliveries", deliveries},
 		{"FollowsMembers", followsMembers},
 		{"LastOwnerStays", lastOwnerStays},
