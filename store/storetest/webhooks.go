@@ -86,6 +86,15 @@ func webhooks(t *testing.T, s *store.Store) {
 	if hooks, err := s.Webhooks(ctx, other.ref.Tenant); err != nil || len(hooks) > 0 {
 		t.Errorf("another tenant's webhooks: %v, %v", hooks, err)
 	}
+	wantErr(t, "more than there may be", p.Write(ctx, p.actor, func(tx *store.Tx) error {
+		for i := range store.MaxWebhooks - 2 {
+			if _, err := tx.AddWebhook(ctx, "clicktime", fmt.Sprint("https://a.example/", i)); err != nil {
+				return fmt.Errorf("webhook %d: %v", i, err)
+			}
+		}
+		_, err := tx.AddWebhook(ctx, "clicktime", "https://b.example/")
+		return err
+	}), store.ErrLimit)
 	clean(t, s)
 	p.write(t, func(tx *store.Tx) error { return tx.RemoveWebhook(ctx, w.ID) })
 	if hooks, err := s.Webhooks(ctx, p.ref.Tenant); err != nil || len(hooks) != 1 || hooks[0].Product != "console" {
