@@ -179,7 +179,7 @@ func (r *rule) lacks(w *paths, a *ask, at time.Time) (Missing, bool) {
 		}
 	}
 	lack(!r.dead && !r.reaches(a.where), OtherSite)
-	lack(!r.Until.IsZero() && !at.Before(r.Until), GrantExpired)
+	lack(r.ended(at), GrantExpired)
 	lack(at.Before(r.From), NotYetValid)
 	slices.SortFunc(m.Reasons, func(a, b Reason) int { return cmp.Compare(reasonOrder[a], reasonOrder[b]) })
 	if slices.Contains(m.Reasons, LevelTooLow) {

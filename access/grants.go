@@ -68,9 +68,9 @@ const (
 )
 
 // InForce reports whether the grant counts at the instant.
-func (g *Grant) InForce(at time.Time) bool {
-	return !at.Before(g.From) && (g.Until.IsZero() || at.Before(g.Until))
-}
+func (g *Grant) InForce(at time.Time) bool { return !at.Before(g.From) && !g.ended(at) }
+
+func (g *Grant) ended(at time.Time) bool { return !g.Until.IsZero() && !at.Before(g.Until) }
 
 // Scope is where a grant reaches. The zero Scope covers nothing, so a grant saved
 // without sites opens no door. Between dimensions it is and, within one it is or.

@@ -34,18 +34,22 @@ const (
 
 // Lint finds where the products' rules aren't kept by what live people are
 // granted, product by product and person by person. It looks at grants as they
-// stand, denies or not, since a deny may end.
+// stand, denies or not, since a deny may end. What somebody may not be given they
+// may not be given for later either.
 func Lint(st State) []Finding {
 	var all []Finding
 	holders := make(map[ProductID]map[RoleID]int)
 	for _, id := range sortedKeys(st.Facts.People) {
 		s := st.Facts.Subject(id)
 		roles := make(map[ProductID][]RoleID)
-		for _, r := range st.Policy.inForce(&s, st.At) {
-			if r.Effect != Allow || r.ranks == nil {
+		if !s.Person.Live(st.At) {
+			continue
+		}
+		for _, r := range st.Policy.rulesFor(&s) {
+			if r.Effect != Allow || r.ranks == nil || r.ended(st.At) {
 				continue
 			}
-			if r.Role != "" && !slices.Contains(roles[r.Product], r.Role) {
+			if r.Role != "" && r.InForce(st.At) && !slices.Contains(roles[r.Product], r.Role) {
 				roles[r.Product] = append(roles[r.Product], r.Role)
 			}
 			all = append(all, r.limits(&s.Person)...)

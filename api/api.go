@@ -27,6 +27,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -41,6 +42,8 @@ type Options struct {
 	URL string
 	// SecretKey signs page tokens; "" means a key that is kept in the database.
 	SecretKey string
+	// Rate bounds the requests a second of each key; 0 means no bound.
+	Rate float64
 	// Log is told what has no request to be told in; nil means slog.Default().
 	Log *slog.Logger
 }
@@ -51,6 +54,7 @@ type Server struct {
 	opts    Options
 	pageKey []byte
 	used    web.Usage[store.KeyID, store.Key]
+	rates   web.Rates[store.KeyID]
 }
 
 // New makes the API of a directory.
@@ -209,8 +213,16 @@ func (s *Server) enter(r *http.Request) (store.Key, error) {
 	now := s.store.Now()
 	key.LastUsedAt = store.At(now)
 	s.used.Note(key.ID, key, now)
+	if wait, ok := s.rates.Allow(key.ID, s.opts.Rate); !ok {
+		return key, tooMany{wait}
+	}
 	return key, nil
 }
+
+// tooMany is the error of a key that asks too often.
+type tooMany struct{ wait time.Duration }
+
+func (e tooMany) Error() string { return "too many requests" }
 
 // Problem is an error as the caller gets it (RFC 9457).
 type Problem struct {
@@ -236,6 +248,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	var p Problem
 	var large *http.MaxBytesError
 	var bad malformed
+	var busy tooMany
 	h := w.Header()
 	switch {
 	case errors.As(err, &p):
@@ -245,6 +258,10 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		p = problem(http.StatusUnauthorized, "unauthorized",
 			"The product key is missing, wrong, expired or revoked, or belongs to another product: 'gatehouse key add' makes one.")
 		h.Set("WWW-Authenticate", `Bearer realm="gatehouse"`)
+	case errors.As(err, &busy):
+		p = problem(http.StatusTooManyRequests, "too_many_requests",
+			"This key asks more often than it may: slow down, ask many questions at once, or raise the setting key-rate-limit. Let nobody in meanwhile.")
+		h.Set("Retry-After", strconv.Itoa(web.RetryAfter(busy.wait)))
 	case errors.As(err, &large):
 		p = problem(http.StatusRequestEntityTooLarge, "too_large", "The body is larger than %d bytes: ask fewer questions at a time.", large.Limit)
 	case errors.Is(err, store.ErrUnavailable):

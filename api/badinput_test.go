@@ -86,10 +86,12 @@ func badBodies() []badInput {
 	}
 	for _, path := range []string{evaluation, evaluations, "/p/clicktime/access/v1/search/action"} {
 		all = append(all, badInput{why: "too large", path: path, body: `{"a":"` + strings.Repeat("x", maxBody) + `"}`, status: 413, says: "larger than"})
-		for _, ct := range []string{"text/plain", "application/x-www-form-urlencoded", "application/xml", "application/json; charset=latin1", "application/jsonp", ";", "application/scim+json"} {
+		for _, ct := range []string{"text/plain", "application/x-www-form-urlencoded", "application/xml", "application/json; charset=latin1", "application/jsonp", ";", "application/scim+json", strings.Repeat("\x80", 100)} {
 			all = append(all, badInput{why: "Content-Type " + ct, path: path, body: good, headers: []string{"Content-Type", ct}, status: 400, says: "application/json"})
 		}
-		all = append(all, badInput{why: "compressed", path: path, body: good, headers: []string{"Content-Encoding", "gzip"}, status: 400, says: "as it is"})
+		for _, encoding := range []string{"gzip", strings.Repeat("\x80", 100)} {
+			all = append(all, badInput{why: "Content-Encoding " + encoding, path: path, body: good, headers: []string{"Content-Encoding", encoding}, status: 400, says: "as it is"})
+		}
 	}
 	return all
 }
@@ -197,7 +199,7 @@ func badQueries() []badInput {
 	get := func(why, path string, status int, says string) badInput {
 		return badInput{why: why, method: "GET", path: path, status: status, says: says}
 	}
-	long := strings.Repeat("x", maxText+1)
+	long, garbled := strings.Repeat("x", maxText+1), strings.Repeat("%80", 100)
 	return []badInput{
 		get("nobody", "/api/v1/users/nobody/access", 404, "unknown_user"),
 		get("nobody of that id", "/api/v1/users/01890000-0000-7000-8000-00000000beef/access", 404, "unknown_user"),
@@ -206,6 +208,12 @@ func badQueries() []badInput {
 		get("a long name", "/api/v1/users/"+long+"/access", 400, "longer than"),
 		get("NUL in a name", "/api/v1/users/a%00b/access", 400, "U+0000"),
 		get("no UTF-8", "/api/v1/users/%ff/access", 404, "unknown_user"),
+		get("much that is no UTF-8", "/api/v1/users/"+garbled+"/access", 404, "unknown_user"),
+		get("a garbled parameter", "/api/v1/explain?"+garbled+"=1", 400, "no parameter"),
+		get("a garbled permission", "/api/v1/explain?user=ann&permission="+garbled, 404, "unknown_permission"),
+		get("a garbled site", "/api/v1/explain?user=ann&permission=timesheet&site=site:"+garbled, 404, "unknown_site"),
+		get("a garbled key", "/api/v1/sites/site/"+garbled+"/people", 404, "unknown_site"),
+		get("a garbled limit", "/api/v1/changes?limit="+garbled, 400, "limit"),
 		get("a parameter that isn't there", "/api/v1/users/ann/access?product=phone", 400, "no parameter"),
 		get("a query that can't be read", "/api/v1/users/ann/access?%zz", 400, "query string"),
 		get("a semicolon", "/api/v1/users/ann/access?a;b", 400, "query string"),

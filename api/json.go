@@ -296,17 +296,14 @@ func (p *parser) number() (value, error) {
 	return value{kind: isNumber, text: string(text)}, nil
 }
 
-// shorten cuts what is repeated in a message.
+// shorten cuts what is repeated in a message. What stands in an address or a header
+// need not be UTF-8.
 func shorten(s string) string {
 	const most = 60
 	if len(s) <= most {
 		return s
 	}
-	cut := most
-	for !utf8.RuneStart(s[cut]) {
-		cut--
-	}
-	return s[:cut] + "…"
+	return strings.ToValidUTF8(s[:most], "") + "…"
 }
 
 // appendCanonical writes a value so that equal ones are equal text: members in the

@@ -147,7 +147,7 @@ func TestDescriptionHasAllRoutes(t *testing.T) {
 		}
 		statuses := []string{"200"}
 		if !r.public {
-			statuses = append(statuses, "401", "500", "503")
+			statuses = append(statuses, "401", "429", "500", "503")
 			statuses = append(statuses, refusals(at)...)
 		}
 		if r.searches {

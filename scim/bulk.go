@@ -112,7 +112,7 @@ func (s *Server) bulk(w http.ResponseWriter, r *http.Request, c caller) error {
 	if err != nil {
 		return err
 	}
-	s.limits.charge(c.conn.ID, s.opts.Rate, len(ops)-1)
+	s.limits.Charge(c.conn.ID, s.opts.Rate, len(ops)-1)
 	b := &bulkRun{s: s, r: r, c: c, handlers: map[string]handler{}, ops: ops, created: creators(ops), failOnErrors: failOnErrors}
 	for _, e := range s.endpoints() {
 		b.handlers[e.method+" "+e.path] = e.handle

@@ -177,7 +177,7 @@ func TestBulkIsChargedByOperation(t *testing.T) {
 	if status, answer := p.do(t.Context(), "POST", "/Bulk", `{"Operations":[`+ops+`]}`); status != 200 {
 		t.Fatalf("got %d %v, want 200: a bulk is let in like any request", status, answer)
 	}
-	wait, ok := p.edge.limits.allow(p.conn.ID, 25)
+	wait, ok := p.edge.limits.Allow(p.conn.ID, 25)
 	if ok || wait < 5*time.Second {
 		t.Errorf("allowed %v after %v, want to wait about (200-50)/25 seconds", ok, wait)
 	}

@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"unicode/utf8"
+	"strings"
 
 	scimerr "github.com/elimity-com/scim/errors"
 )
@@ -39,7 +39,7 @@ func uniqueness(format string, args ...any) error {
 const maxShown = 60
 
 // shorten writes a client's value for an error: not at length, text as it is and
-// everything else as JSON.
+// everything else as JSON. What stands in an address or a header need not be UTF-8.
 func shorten(value any) string {
 	text, ok := value.(string)
 	if !ok {
@@ -52,9 +52,5 @@ func shorten(value any) string {
 	if len(text) <= maxShown {
 		return text
 	}
-	cut := maxShown
-	for !utf8.RuneStart(text[cut]) {
-		cut--
-	}
-	return text[:cut] + "…"
+	return strings.ToValidUTF8(text[:maxShown], "") + "…"
 }

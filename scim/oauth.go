@@ -106,7 +106,7 @@ func (s *Server) issue(w http.ResponseWriter, r *http.Request, x *exchange) (doc
 	}
 	web.Annotate(r.Context(), slog.String("connection", string(credential.ConnectionID)), slog.String("client", string(credential.ClientID)))
 	x.provedBy(credential)
-	if wait, ok := s.limits.allow(credential.ConnectionID, s.opts.Rate); !ok {
+	if wait, ok := s.limits.Allow(credential.ConnectionID, s.opts.Rate); !ok {
 		return nil, tooMany{wait}
 	}
 	token, secret, err := s.createAccessToken(r.Context(), credential, assertion)
@@ -275,7 +275,7 @@ func refuse(w http.ResponseWriter, r *http.Request, err error) {
 		}
 	case errors.As(err, &busy):
 		e = oauthError{http.StatusTooManyRequests, "slow_down", "More requests a second than the server allows: slow down."}
-		w.Header().Set("Retry-After", fmt.Sprint(int(busy.wait/time.Second)+1))
+		w.Header().Set("Retry-After", fmt.Sprint(web.RetryAfter(busy.wait)))
 	case errors.Is(err, ErrIssuerUnavailable):
 		e = oauthError{http.StatusServiceUnavailable, "temporarily_unavailable", "The keys of the issuer can't be fetched just now: try again. Gatehouse's log has the cause under request " + web.RequestID(r.Context()) + "."}
 		w.Header().Set("Retry-After", "5")

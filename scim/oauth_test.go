@@ -642,7 +642,7 @@ func TestRequestsCountAgainstTheRate(t *testing.T) {
 		if !slowed {
 			t.Error("200 requests at once at 25 a second: none was refused")
 		}
-		if _, ok := a.edge.limits.allow("another", 25); !ok {
+		if _, ok := a.edge.limits.Allow("another", 25); !ok {
 			t.Error("another connection was refused, too")
 		}
 	})

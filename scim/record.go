@@ -57,7 +57,7 @@ type recorder struct {
 	mask  bool
 
 	kept, lost atomic.Uint64
-	budget     limiters
+	budget     web.Rates[store.ConnectionID]
 
 	mu      sync.Mutex
 	queue   []*exchange
@@ -215,7 +215,7 @@ func (x *exchange) by(c caller, err error) {
 	}
 	if err == nil {
 		x.conn = c.conn
-		_, within := x.recorder.budget.allow(c.conn.ID, recordRate)
+		_, within := x.recorder.budget.Allow(c.conn.ID, recordRate)
 		x.beyond = !within
 	}
 }

@@ -33,7 +33,6 @@ import (
 	"time"
 
 	scimerr "github.com/elimity-com/scim/errors"
-	"golang.org/x/time/rate"
 
 	"gatehouse/internal/web"
 	"gatehouse/store"
@@ -75,7 +74,7 @@ type Server struct {
 	opts      Options
 	cursorKey []byte
 	used      web.Usage[store.TokenID, store.Token]
-	limits    limiters
+	limits    web.Rates[store.ConnectionID]
 	heavy     turns
 	cores     chan struct{} // see takeCore
 	bodies    turns
@@ -286,7 +285,7 @@ func (s *Server) enter(r *http.Request) (caller, error) {
 	now := s.store.Now()
 	token.LastUsedAt = store.At(now)
 	s.used.Note(token.ID, token, now)
-	if wait, ok := s.limits.allow(token.ConnectionID, s.opts.Rate); !ok {
+	if wait, ok := s.limits.Allow(token.ConnectionID, s.opts.Rate); !ok {
 		return caller{}, tooMany{wait}
 	}
 	return caller{token: token, conn: token.Ref(), base: s.base(r) + "/scim/" + string(token.ConnectionID) + "/v2"}, nil
@@ -333,7 +332,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		e = scimerr.ScimError{Status: http.StatusUnauthorized, Detail: "The bearer token is missing, wrong, expired or revoked, or belongs to another connection: compare the SCIM URL and the token with those that 'gatehouse connection add' or 'gatehouse token add' printed."}
 	case errors.As(err, &busy):
 		e = scimerr.ScimError{Status: http.StatusTooManyRequests, Detail: "This connection sends more at a time than it may: slow down."}
-		w.Header().Set("Retry-After", fmt.Sprint(int(busy.wait/time.Second)+1))
+		w.Header().Set("Retry-After", fmt.Sprint(web.RetryAfter(busy.wait)))
 	case errors.As(err, &large):
 		advice := "send fewer members at a time, or raise the setting max-body"
 		if large.Limit < s.opts.MaxBody {
@@ -495,51 +494,6 @@ func (s *Server) flush(ctx context.Context, all bool) {
 	if err != nil {
 		s.opts.Log.Warn("last use of tokens not noted", "error", err)
 	}
-}
-
-// limiters hold a token bucket for each connection.
-type limiters struct {
-	mu sync.Mutex
-	of map[store.ConnectionID]*rate.Limiter
-}
-
-// allow reports whether the connection may call now, or how long to wait.
-func (l *limiters) allow(c store.ConnectionID, perSecond float64) (time.Duration, bool) {
-	if perSecond <= 0 {
-		return 0, true
-	}
-	res := l.bucket(c, perSecond).Reserve()
-	if wait := res.Delay(); wait > 0 {
-		res.Cancel()
-		return wait, false
-	}
-	return 0, true
-}
-
-// charge takes n more from what the connection may do, though it owes them: what
-// it sends next waits the longer.
-func (l *limiters) charge(c store.ConnectionID, perSecond float64, n int) {
-	if perSecond <= 0 {
-		return
-	}
-	bucket := l.bucket(c, perSecond)
-	for range n {
-		bucket.Reserve()
-	}
-}
-
-func (l *limiters) bucket(c store.ConnectionID, perSecond float64) *rate.Limiter {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	lim := l.of[c]
-	if lim == nil {
-		if l.of == nil {
-			l.of = map[store.ConnectionID]*rate.Limiter{}
-		}
-		lim = rate.NewLimiter(rate.Limit(perSecond), int(2*perSecond))
-		l.of[c] = lim
-	}
-	return lim
 }
 
 // heavyTurns is how many things a connection does at a time that take much memory

@@ -49,34 +49,34 @@ func somebodies(groups bool) readSomebody {
 	}}
 }
 
-// somebodies runs a query for users or groups, all of one snapshot.
+// somebodies runs a query for users or groups, all of one snapshot, and gives the
+// policy of that one, too; none if there is nobody.
 func (s *Store) somebodies(ctx context.Context, tenant TenantID, groups bool, from string, args ...any) ([]Somebody, *access.Policy, error) {
 	read := somebodies(groups)
 	var all []Somebody
-	var revision Revision
-	err := s.each(ctx, func(rows *sqlx.Rows) error {
-		var row subjectRow
-		var one Somebody
-		if err := rows.Scan(read.dst(&row, &one)...); err != nil {
-			return err
-		}
-		row.person.ExpiresAt = row.expires.Time
-		if groups {
-			row.person.ID = access.UserID(row.groups) // nobody has a grant under that id
-		}
-		one.ID, revision = string(row.person.ID), row.revision
-		one.Subject = row.subject()
-		all = append(all, one)
-		return nil
-	}, `SELECT `+read.columns+` FROM `+from, args...)
-	if err != nil || len(all) == 0 {
-		return nil, nil, err
-	}
-	p, err := s.policyOf(ctx, tenant, revision)
+	policy, err := s.together(ctx, tenant, func(r reader) (revision Revision, err error) {
+		all = nil
+		err = r.each(ctx, func(rows *sqlx.Rows) error {
+			var row subjectRow
+			var one Somebody
+			if err := rows.Scan(read.dst(&row, &one)...); err != nil {
+				return err
+			}
+			row.person.ExpiresAt = row.expires.Time
+			if groups {
+				row.person.ID = access.UserID(row.groups) // nobody has a grant under that id
+			}
+			one.ID, revision = string(row.person.ID), row.revision
+			one.Subject = row.subject()
+			all = append(all, one)
+			return nil
+		}, `SELECT `+read.columns+` FROM `+from, args...)
+		return revision, err
+	})
 	if err != nil {
 		return nil, nil, err
 	}
-	return all, p.policy, nil
+	return all, policy, nil
 }
 
 // GroupNamed gives a group by its id or its display name, compared without regard

@@ -167,6 +167,18 @@ func TestTwoStoresOnOneDatabase(t *testing.T) {
 	})
 }
 
+func TestTwoStoresAnswerFromOneState(t *testing.T) {
+	onBoth(t, func(t *testing.T, url string) {
+		storetest.NeverTogether(t, open(t, url, store.Options{}), open(t, url, store.Options{}))
+	})
+}
+
+func TestFirstAnswersKnowGroupsWithinGroups(t *testing.T) {
+	onBoth(t, func(t *testing.T, url string) {
+		storetest.FirstAnswers(t, func() *store.Store { return open(t, url, store.Options{}) })
+	})
+}
+
 func TestTwoStoresFollowTheLog(t *testing.T) {
 	onBoth(t, func(t *testing.T, url string) {
 		storetest.Feed(t, open(t, url, store.Options{}), open(t, url, store.Options{}), !isSQLite(url))

@@ -263,7 +263,10 @@ func (tx *Tx) SetProduct(ctx context.Context, product access.Product) error {
 	if i < 0 {
 		_, err = tx.exec(ctx, `INSERT INTO products (tenant_id, id, key, doc, since, change_id) VALUES (?, ?, ?, ?, ?, ?)`,
 			tx.actor.Tenant, row, product.ID, doc, tx.now, change)
-		return err
+		if err != nil {
+			return err
+		}
+		return tx.removeWebhooks(ctx, product.ID)
 	}
 	if err := tx.retire(ctx, "products", "id, key, doc", "id", row, change, false); err != nil {
 		return fmt.Errorf("product %s: %w", product.ID, err)
@@ -291,7 +294,8 @@ func orphans(before, after *access.Policy) error {
 }
 
 // RemoveProduct takes a product away that nobody is granted anything in. ErrInUse
-// as long as there is a grant, in force or not.
+// as long as there is a grant, in force or not. Its keys open nothing any more; its
+// webhooks stay, to hear who lost what, until there is a product of that name again.
 func (tx *Tx) RemoveProduct(ctx context.Context, id access.ProductID) error {
 	edit, err := tx.lockPolicy(ctx)
 	if err != nil {
@@ -319,5 +323,6 @@ func (tx *Tx) RemoveProduct(ctx context.Context, id access.ProductID) error {
 	}
 	change := tx.changed(p, ProductRemoved, subject{kind: "product", id: row, name: string(id)}, before, nil)
 	edit.catalogue = c
+	tx.after = append(tx.after, tx.store.keys.clear)
 	return tx.retire(ctx, "products", "id, key, doc", "id", row, change, true)
 }

@@ -218,26 +218,28 @@ const withinColumn = `, COALESCE((
 
 // Subject gives one person with all groups she is in, and what is granted in the
 // tenant: what it takes to decide. It is one query, as fresh as its snapshot, and
-// the policy is the one in force then or a newer one. ErrNotFound when there is
-// nobody of that name, ErrAmbiguous when there are several.
+// the policy is the one in force then. ErrNotFound when there is nobody of that name,
+// ErrAmbiguous when there are several.
 func (s *Store) Subject(ctx context.Context, tenant TenantID, who Who) (access.Subject, *access.Policy, error) {
 	nests := &s.policies.of(tenant).nests
-	row, err := s.subject(ctx, tenant, who, nests.Load())
-	if err == nil && row.nested != nests.Load() {
-		// The whole question again, so that the answer is of one snapshot.
-		nests.Store(row.nested)
-		if row.nested {
-			row, err = s.subject(ctx, tenant, who, true)
+	var row subjectRow
+	policy, err := s.together(ctx, tenant, func(r reader) (Revision, error) {
+		var err error
+		whole := nests.Load()
+		row, err = r.subject(ctx, tenant, who, whole)
+		if err == nil && row.nested != whole {
+			nests.Store(row.nested)
+			if row.nested {
+				// The whole question again, so that the answer is of one snapshot.
+				row, err = r.subject(ctx, tenant, who, true)
+			}
 		}
-	}
+		return row.revision, err
+	})
 	if err != nil {
 		return access.Subject{}, nil, fmt.Errorf("user %q: %w", who, err)
 	}
-	p, err := s.policyOf(ctx, tenant, row.revision)
-	if err != nil {
-		return access.Subject{}, nil, err
-	}
-	return row.subject(), p.policy, nil
+	return row.subject(), policy, nil
 }
 
 // subjectRow is an answer to subjectColumns.

@@ -120,6 +120,38 @@ func (s *Store) policyOf(ctx context.Context, tenant TenantID, revision Revision
 	return p, nil
 }
 
+// policyTurns is how often together looks again because the policy changed.
+const policyTurns = 3
+
+// together gives what was granted in a tenant when read read what it wants to know,
+// and with that the revision. Who somebody was at one moment and what was granted at
+// another can come to what never was. Read may run again; without a revision it has
+// found nothing.
+func (s *Store) together(ctx context.Context, tenant TenantID, read func(reader) (Revision, error)) (p *access.Policy, err error) {
+	for range policyTurns {
+		revision, err := read(s.reader)
+		if err != nil || revision == "" {
+			return nil, err
+		}
+		loaded, err := s.policyOf(ctx, tenant, revision)
+		if err != nil {
+			return nil, err
+		}
+		if loaded.revision == revision {
+			return loaded.policy, nil
+		}
+	}
+	// The policy changes faster than it can be loaded.
+	err = s.agree(ctx, func(r reader) error {
+		revision, err := read(r)
+		if err == nil && revision != "" {
+			p, err = r.policyAt(ctx, tenant, moment{})
+		}
+		return err
+	})
+	return p, err
+}
+
 // PolicyAt gives what was granted in a tenant at an instant.
 func (r reader) PolicyAt(ctx context.Context, tenant TenantID, at time.Time) (p *access.Policy, err error) {
 	err = r.agree(ctx, func(r reader) error {

@@ -219,6 +219,24 @@ func (tx *Tx) RemoveWebhook(ctx context.Context, id WebhookID) error {
 	return nil
 }
 
+// removeWebhooks takes away all webhooks of a product: those of one that was removed
+// when another gets its name, which is none of their business.
+func (tx *Tx) removeWebhooks(ctx context.Context, product access.ProductID) error {
+	hooks, err := tx.Webhooks(ctx, tx.actor.Tenant)
+	if err != nil {
+		return err
+	}
+	for _, w := range hooks {
+		if w.Product != product {
+			continue
+		}
+		if err := tx.RemoveWebhook(ctx, w.ID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // The states of a delivery.
 const (
 	DeliveryWaiting   = "waiting"

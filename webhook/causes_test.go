@@ -108,6 +108,12 @@ func TestEachCauseIsTold(t *testing.T) {
 				})
 			}, nil},
 			{"begins", func() { r.clock.advance(2 * time.Hour) }, []string{"access.changed bob gains doc >edit@eu = doc:edit@eu"}},
+			{"that it will end later is no change yet", func() {
+				r.write(t, func(tx *store.Tx) error {
+					_, err := tx.ChangeGrant(ctx, granted.ID, func(g access.Grant) access.Grant { g.Until = g.Until.Add(time.Hour); return g })
+					return err
+				})
+			}, nil},
 			{"and ends by itself", func() { r.clock.advance(2 * time.Hour) }, []string{"access.changed bob loses doc edit>@eu ="}},
 			{"the group is deleted", func() { r.write(t, func(tx *store.Tx) error { return tx.DeleteGroup(ctx, r.ref, crew.ID) }) },
 				[]string{"access.changed ann loses doc edit>@eu ="}},

@@ -41,6 +41,7 @@ type serveSettings struct {
 	MaxBody         int64         `help:"Largest request body in bytes." default:"33554432" placeholder:"BYTES"`
 	SecretKey       string        `help:"At least 32 characters that cursors are signed and webhooks' secrets sealed with; by default a key is made and kept in the database." placeholder:"KEY"`
 	RateLimit       float64       `help:"Most requests a second of one connection, at least 25; 0 means no limit." default:"0" placeholder:"N"`
+	KeyRateLimit    float64       `help:"Most requests a second of one product key, at least 100; 0 means no limit." default:"0" placeholder:"N"`
 	RecordFor       time.Duration `help:"How long requests and their answers are kept to look at with 'gatehouse requests'; 0 keeps none." default:"168h" placeholder:"TIME"`
 	RecordPersonal  bool          `help:"Keep names, addresses and other personal values in them; --no-record-personal masks them." default:"true" negatable:""`
 	AccessTokenLife time.Duration `help:"How long an OAuth access token works, 1h to 6h." default:"1h" placeholder:"TIME"`
@@ -85,6 +86,9 @@ func checkSecretKey(key string) error {
 // minRate is what Entra's gallery requires a tenant to be able to send each second.
 const minRate = 25
 
+// minKeyRate leaves room for a product that asks with each click of all its people.
+const minKeyRate = 100
+
 // minRecordFor leaves time to look at what was recorded.
 const minRecordFor = time.Minute
 
@@ -111,6 +115,8 @@ func (s *serveSettings) AfterApply() error {
 	switch {
 	case s.RateLimit != 0 && !(s.RateLimit >= minRate):
 		return fmt.Errorf("rate-limit %v: want 0 or at least %d, since Entra sends that many", s.RateLimit, minRate)
+	case s.KeyRateLimit != 0 && !(s.KeyRateLimit >= minKeyRate):
+		return fmt.Errorf("key-rate-limit %v: want 0 or at least %d, since products ask with each click", s.KeyRateLimit, minKeyRate)
 	case s.AccessTokenLife < store.MinAccessTokenLife || s.AccessTokenLife > store.MaxAccessTokenLife:
 		return fmt.Errorf("access-token-life %v: want %v to %v, since Entra does", s.AccessTokenLife, store.MinAccessTokenLife, store.MaxAccessTokenLife)
 	case s.RecordFor != 0 && s.RecordFor < minRecordFor:

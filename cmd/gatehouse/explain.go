@@ -49,23 +49,30 @@ type explained struct {
 // Run explains.
 func (c *explainCmd) Run(a *app) error {
 	return a.with(c.Tenant, func(st *store.Store, t store.Tenant) error {
-		now, err := st.Snapshot(a.ctx, t.ID)
+		at := st.Now()
+		if c.At != "" {
+			var err error
+			if at, err = instant(c.At); err != nil {
+				return err
+			}
+		}
+		then, err := c.snapshot(a, st, t, at)
 		if err != nil {
 			return err
 		}
-		user, err := c.person(now)
+		user, err := c.person(then)
 		if err != nil {
 			return err
 		}
-		state, err := c.state(a, st, t, now, user)
-		if err != nil {
+		state := access.State{Facts: then.Facts, At: at}
+		if state.Policy, err = access.NewPolicy(then.Catalogue, then.Grants); err != nil {
 			return err
 		}
 		q, err := c.question(state.Policy)
 		if err != nil {
 			return err
 		}
-		words := policyfile.NewWords(now, now.Catalogue)
+		words := policyfile.NewWords(then, then.Catalogue)
 		e := state.Policy.Explain(state.Facts.Subject(user), q, state.At)
 		answer := explained{Allowed: e.Allowed, User: string(user), Name: words.User(user), Ask: q, At: state.At, Level: e.Level}
 		for _, path := range e.Through {
@@ -86,14 +93,23 @@ func (c *explainCmd) Run(a *app) error {
 	})
 }
 
-// person finds the one who is asked about.
-func (c *explainCmd) person(now store.Snapshot) (access.UserID, error) {
-	if _, ok := now.Users[access.UserID(c.User)]; ok {
+// snapshot is what there was at the instant of the question. A time to come is asked
+// about by what is known today.
+func (c *explainCmd) snapshot(a *app, st *store.Store, t store.Tenant, at time.Time) (store.Snapshot, error) {
+	if c.At == "" || !at.Before(st.Now()) {
+		return st.Snapshot(a.ctx, t.ID)
+	}
+	return st.SnapshotAt(a.ctx, t.ID, at)
+}
+
+// person finds the one who is asked about, by the name of then.
+func (c *explainCmd) person(then store.Snapshot) (access.UserID, error) {
+	if _, ok := then.Users[access.UserID(c.User)]; ok {
 		return access.UserID(c.User), nil
 	}
 	var found []access.UserID
 	var connections []string
-	for id, named := range now.Users {
+	for id, named := range then.Users {
 		if store.Fold(named.Name) != store.Fold(c.User) {
 			continue
 		}
@@ -106,37 +122,13 @@ func (c *explainCmd) person(now store.Snapshot) (access.UserID, error) {
 	switch len(found) {
 	case 0:
 		if c.At != "" {
-			return access.UserID(c.User), nil // perhaps the id of somebody who has been deleted since
+			return "", fmt.Errorf("nobody here had the userName or id %q at %s", c.User, c.At)
 		}
 		return "", fmt.Errorf("nobody here has the userName or id %q", c.User)
 	case 1:
 		return found[0], nil
 	}
 	return "", fmt.Errorf("%q is the userName of several people: say --connection %s", c.User, strings.Join(connections, " or "))
-}
-
-// state is what there was at the instant of the question. A time to come is asked
-// about by what is known today.
-func (c *explainCmd) state(a *app, st *store.Store, t store.Tenant, now store.Snapshot, user access.UserID) (access.State, error) {
-	state := access.State{Facts: now.Facts, At: st.Now()}
-	if c.At != "" {
-		var err error
-		if state.At, err = instant(c.At); err != nil {
-			return state, err
-		}
-	}
-	if c.At == "" || !state.At.Before(st.Now()) {
-		policy, err := access.NewPolicy(now.Catalogue, now.Grants)
-		state.Policy = policy
-		return state, err
-	}
-	policy, err := st.PolicyAt(a.ctx, t.ID, state.At)
-	if err != nil {
-		return state, err
-	}
-	state.Policy = policy
-	state.Facts, err = st.FactsAt(a.ctx, t.ID, state.At)
-	return state, err
 }
 
 // instant reads a point in time as people type it.
@@ -167,6 +159,9 @@ func (c *explainCmd) question(p *access.Policy) (access.Question, error) {
 		site, ok := p.SiteByKey(access.DimensionID(dimension), key)
 		if !ok {
 			return q, fmt.Errorf("dimension %q has no site with the key %q", dimension, key)
+		}
+		if _, twice := q.Place[site.Dimension]; twice {
+			return q, fmt.Errorf("there are two sites of the dimension %q: ask about one", dimension)
 		}
 		if q.Place == nil {
 			q.Place = access.Place{}

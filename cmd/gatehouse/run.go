@@ -42,7 +42,7 @@ func newServer(ctx context.Context, cfg serveSettings, st *store.Store, log *slo
 	if err != nil {
 		return nil, err
 	}
-	products, err := api.New(ctx, st, api.Options{URL: cfg.URL, SecretKey: cfg.SecretKey, Log: log})
+	products, err := api.New(ctx, st, api.Options{URL: cfg.URL, SecretKey: cfg.SecretKey, Rate: cfg.KeyRateLimit, Log: log})
 	if err != nil {
 		return nil, err
 	}

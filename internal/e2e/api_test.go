@@ -505,6 +505,59 @@ func requestPattern(text string) string {
 	return before + after
 }
 
+// untilRefused asks until something else than a decision comes, and counts.
+func (p product) untilRefused() (got answer, passed int) {
+	p.t.Helper()
+	got = p.do("POST", decisionPath, question("nobody"))
+	for ; got.status == 200 && passed < 10_000; passed++ {
+		got = p.do("POST", decisionPath, question("nobody"))
+	}
+	return got, passed
+}
+
+// TestKeyRateLimit: bursts of twice the rate pass, then a key is told when to come
+// back, and may. Other keys, of the same product too, don't notice, and nobody who
+// has no key learns of it.
+func TestKeyRateLimit(t *testing.T) {
+	onBothTenancies(t, func(t *testing.T, s *tenancy) {
+		arrange(t, s.database, "default")
+		host := "http://" + listen(t, s.database, "--key-rate-limit=100")
+		key, _ := addKey(t, s.database, "default", "clicktime", "--search")
+		other, _ := addKey(t, s.database, "default", "clicktime")
+		p, calm := product{host, key, t}, product{host, other, t}
+		start := time.Now()
+		got, passed := p.untilRefused()
+		if most := 200 + int(100*time.Since(start).Seconds()) + 1; passed < 200 || passed > most {
+			t.Errorf("%d questions passed, want 200 to %d", passed, most)
+		}
+		if wait := got.header.Get("Retry-After"); got.status != 429 || wait != "1" || !strings.Contains(string(got.raw), "slow down") {
+			t.Errorf("answered %d %q, Retry-After %q, want 429 and to slow down for a second", got.status, got.raw, wait)
+		}
+		calm.decides("nobody")
+		if got := (product{host, "ghp_" + letters(43), t}).do("POST", decisionPath, question("nobody")); got.status != 401 {
+			t.Errorf("a key that isn't one: answered %d, want 401", got.status)
+		}
+		// A batch is one request, so that a second of it is enough for a page of a thousand.
+		for again := time.Now(); ; {
+			got := p.do("POST", "/p/clicktime/access/v1/evaluations", object{"subject": question("nobody")["subject"], "action": question("nobody")["action"],
+				"resource": question("nobody")["resource"], "evaluations": make([]struct{}, 1000)})
+			if got.status == 200 {
+				break
+			}
+			if time.Since(again) > 10*time.Second {
+				t.Fatalf("still answered %d %s", got.status, got.raw)
+			}
+		}
+		asked := 0
+		for got = p.do("GET", "/api/v1/users/nobody/access", nil); got.status == 404 && asked < 10_000; asked++ {
+			got = p.do("GET", "/api/v1/users/nobody/access", nil)
+		}
+		if got.status != 429 || got.header.Get("Content-Type") != "application/problem+json" || got.text("code") != "too_many_requests" {
+			t.Errorf("after %d of ours: answered %d %s, want a problem", asked, got.status, got.raw)
+		}
+	})
+}
+
 // TestLimitsOfTheAPI tries each limit of docs/limits.md, and one beyond it.
 func TestLimitsOfTheAPI(t *testing.T) {
 	onBothTenancies(t, func(t *testing.T, s *tenancy) {
@@ -557,6 +610,14 @@ func TestLimitsOfTheAPI(t *testing.T) {
 					out, _ = exec.CommandContext(t.Context(), binary, "--database-url="+database, "key", "add", "--product=phone").CombinedOutput() // it says why
 				}
 				return answer{status: 200, raw: out}
+			},
+			"requests a second of one key": func(n int) answer { // see TestKeyRateLimit
+				if n == 0 {
+					return p.do("POST", decisionPath, question("nobody"))
+				}
+				fast := product{"http://" + listen(t, database, "--key-rate-limit=100"), key, t}
+				got, _ := fast.untilRefused()
+				return got
 			},
 		}, func(row limitRow, ask func(n int) answer) {
 			if got := ask(row.most); got.status != 200 || bytes.Contains(got.raw, []byte("limit")) {

@@ -526,6 +526,7 @@ func badAddresses() []badInput {
 		"/nothing", "/USERS", "/users", "/User", "/Users.json", "/Users;v=1", "/Users%20", "/Users%00", "/Users%2F", "/Users%2F{user}",
 		"/Users/{user}/", "/Users/{user}/groups", "/Users/{user}%2Fgroups", "/Groups/{group}/members", "/Groups/{group}/members/{user}",
 		`/..\Users`, "/\u0055\u017fers", "/v2/Users", "/Schemas/nothing", "/ResourceTypes/nothing", "/Roles/nothing",
+		"/Schemas/" + strings.Repeat("%80", 100), "/ResourceTypes/" + strings.Repeat("%80", 100),
 		"/Me/x", "/Bulk/x", "/search", "/Users/{user}/.search",
 	} {
 		rows = append(rows, badInput{why: "no such address", method: "GET", path: path, status: 404})
@@ -962,7 +963,7 @@ func badIDs() []badInput {
 	const nobody = "01890000-0000-7000-8000-000000000000"
 	common := []string{
 		nobody, "0", "1", "-1", "null", "undefined", "*", "%25", "_", "x", "{user}%20", "%20{user}", "%09{user}", "{user}%00", "%00", "%ff", "%ed%a0%80", "{user}%0a", "{user}x", "{user}.json", "{user};v=1", "{user},{user}",
-		"%7b{user}%7d", "urn:uuid:{user}", "%22{user}%22", "'%20OR%20'1'='1", "x'%3B%20DROP%20TABLE%20users%3B--", "%F0%9F%92%A9", strings.Repeat("a", 10_000), strings.Repeat("%C3%A9", 3000), strings.ReplaceAll(nobody, "-", ""),
+		"%7b{user}%7d", "urn:uuid:{user}", "%22{user}%22", "'%20OR%20'1'='1", "x'%3B%20DROP%20TABLE%20users%3B--", "%F0%9F%92%A9", strings.Repeat("a", 10_000), strings.Repeat("%C3%A9", 3000), strings.Repeat("%80", 100), strings.ReplaceAll(nobody, "-", ""),
 		"userName%20eq%20%22Ann@corp.example%22", "Ann@corp.example", "Ops", "ann",
 	}
 	for collection, ids := range map[string][]string{
@@ -1198,11 +1199,12 @@ func badMediaTypes() []badInput {
 		for _, media := range []string{
 			"text/plain", "text/html", "application/xml", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/octet-stream", "application/jsonx", "application/scim", "application/scim+xml",
 			"application/json-patch+json", "application/merge-patch+json", "text/json", "json", "*/*", ";", "application/scim+json, text/plain", "application/scim+json; charset=utf-16", "application/json; charset=iso-8859-1", "application/scim+json; charset=", "application/scim+json; charset=utf-8; charset=utf-16",
+			strings.Repeat("\x80", 100),
 		} {
 			target.why, target.status, target.header = "Content-Type "+media, 415, http.Header{"Content-Type": {media}}
 			rows = append(rows, target)
 		}
-		for _, encoding := range []string{"gzip", "deflate", "br", "zstd", "x", "gzip, identity", "identity, gzip"} {
+		for _, encoding := range []string{"gzip", "deflate", "br", "zstd", "x", "gzip, identity", "identity, gzip", strings.Repeat("\x80", 100)} {
 			target.why, target.status, target.header = "Content-Encoding "+encoding, 415, http.Header{"Content-Encoding": {encoding}}
 			rows = append(rows, target)
 		}

@@ -383,6 +383,15 @@ var commandLimits = map[string]func(n int) [][]string{
 	"days that a client secret lives": func(n int) [][]string {
 		return [][]string{{"connection", "add", "--name=limits"}, {"client", "add", "--connection=limits", fmt.Sprintf("--expires=%dh", 24*n)}}
 	},
+	"length of a webhook's address": func(n int) [][]string {
+		return [][]string{{"connection", "add", "--name=limits"}, {"webhook", "add", "--product=console", "--url=https://a.example/" + letters(n-len("https://a.example/"))}}
+	},
+	"pauses of `webhook-retries`": func(n int) [][]string {
+		return [][]string{{"serve", "--listen=nowhere", "--webhook-retries=" + times(n, ",", func(int) string { return "1s" })}}
+	},
+	"seconds of `webhook-timeout`": func(n int) [][]string {
+		return [][]string{{"serve", "--listen=nowhere", fmt.Sprintf("--webhook-timeout=%ds", n)}}
+	},
 	"hours that an access token lives": func(n int) [][]string {
 		return [][]string{{"serve", "--listen=nowhere", fmt.Sprintf("--access-token-life=%dh", n)}}
 	},
@@ -412,7 +421,7 @@ func TestTimesAreThoseOfThePage(t *testing.T) {
 	t.Parallel()
 	where := regexp.MustCompile("^`([^`]+)`: `([^`]+)`$")
 	spaces := regexp.MustCompile(`\s+`)
-	for _, row := range limitTable(t, "Times") {
+	for _, row := range append(limitTable(t, "Times"), limitTable(t, "Webhooks")...) {
 		said := where.FindStringSubmatch(row.cells[3])
 		if said == nil {
 			t.Errorf("%s: %q, want a file and what it says", row.name, row.cells[3])

@@ -235,3 +235,24 @@ func TestRequestsTellWhatHappened(t *testing.T) {
 		}
 	})
 }
+
+// A proxy may give all it passes on the same id, and repeats may come at once.
+func TestRequestsOfOneIDKeepTheirChanges(t *testing.T) {
+	onBothTenancies(t, func(t *testing.T, s *tenancy) {
+		user := s.user("ann@corp.example", nil)
+		c := s.when("X-Request-Id", "proxy-1")
+		for _, active := range []bool{false, true} {
+			got := c.want(200, "PATCH", "/Users/"+user, patch(op("replace", "active", active)))
+			same(t, "the id in the answer", got.header.Get("X-Request-Id"), "proxy-1")
+		}
+		var actions []string
+		for _, q := range s.requests(t, "--user="+user, "--limit=2") {
+			var one recordedRequest
+			s.command(t, &one, "requests", "--connection=entra", "--id="+q.ID)
+			for _, change := range one.Changes {
+				actions = append(actions, q.Method+" "+change.Action)
+			}
+		}
+		same(t, "changes of the two, the last first", actions, []string{"PATCH user.activated", "PATCH user.deactivated"})
+	})
+}

@@ -360,6 +360,18 @@ func TestDeletedGroup(t *testing.T) {
 	})
 }
 
+// What somebody may not be given can't be given for later either.
+func TestLimitsHoldForWhatBeginsLater(t *testing.T) {
+	onBoth(t, func(t *testing.T, w *world) {
+		w.company(t)
+		base := roster + "    rules: {limits: [{kind: client, max-level: view}]}\ngrants:\n  roster:\n"
+		w.refused(t, "now", base+"  - {group: Dijkwerk staff, role: planner, scope: ALL}\n", "Bram Veenstra")
+		w.refused(t, "from 2031 on", base+"  - {group: Dijkwerk staff, role: planner, scope: ALL, from: 2031-01-01}\n", "Bram Veenstra")
+		w.mustApply(t, base+"  - {group: Dijkwerk staff, role: planner, scope: ALL, from: 2019-01-01, until: 2020-01-01}\n")
+		w.mustApply(t, base+"  - {group: Dijkwerk staff, role: viewer, scope: ALL, from: 2031-01-01}\n")
+	})
+}
+
 // A day is its first moment in UTC, and an end is exclusive.
 func TestValidity(t *testing.T) {
 	t.Parallel()

@@ -563,6 +563,9 @@ func (r *fileReader) grantee(f fields, n *yaml.Node) (g access.Grantee, ok bool)
 	case len(by) > 1:
 		r.fail(f[by[1]], "%s and %s exclude each other: write two", by[0], by[1])
 		return g, false
+	case len(by) == 0 && f["connection"] != nil:
+		r.fail(f["connection"], "connection: goes with a user or a group")
+		return g, false
 	case len(by) == 0:
 		return g, true
 	}
@@ -723,6 +726,9 @@ func (r *fileReader) checkNames(g access.Grant, f fields, p access.Product) {
 func (r *fileReader) check(g access.Grant, f fields, n *yaml.Node, p access.Product) {
 	if g.Product == access.ConsoleID && g.Effect == access.Deny && g.Subject.User == "" {
 		r.fail(n, "in the console only single people can be denied something")
+	}
+	if g.Value != "" && g.Attribute == "" {
+		r.fail(f["value"], "value: goes with an attribute only")
 	}
 	policy, err := r.base.With(g)
 	if err != nil {

@@ -13,11 +13,13 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"path"
 	"regexp"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -115,8 +117,10 @@ var nosniff = []string{"nosniff"}
 
 type entryKey struct{}
 
-// RequestID is the id of the request: in its log line, in the X-Request-Id
-// header of the answer, on error pages and in the log of changes.
+// RequestID is the id of the request: in its log line, on error pages and in the
+// log of changes. It begins with the one in the X-Request-Id header of the answer.
+// Where that is the caller's own, a tilde and a few letters follow, since callers
+// give several requests the same.
 func RequestID(ctx context.Context) string {
 	if e, ok := ctx.Value(entryKey{}).(*entry); ok {
 		return e.id
@@ -173,9 +177,9 @@ type Observe func(pattern, method string, status int, took time.Duration)
 func Log(log *slog.Logger, observe Observe, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
-		e := &entry{id: requestID(r), recorder: recorder{ResponseWriter: w}}
+		e := &entry{recorder: recorder{ResponseWriter: w}}
 		rec := &e.recorder
-		e.ids[0] = e.id
+		e.id, e.ids[0] = requestID(r)
 		e.attrs = e.room[:6] // what the answer says comes before what was annotated
 		r = r.WithContext(context.WithValue(r.Context(), entryKey{}, e))
 		w.Header()["X-Request-Id"] = e.ids[:]
@@ -239,19 +243,25 @@ func withoutTokens(s string) string {
 // Ids of requests are no secrets: they may come from a pool of random bytes.
 func init() { uuid.EnableRandPool() }
 
-// requestID takes the caller's id, if it is a plain short one, or makes one.
-func requestID(r *http.Request) string {
-	id := r.Header.Get("X-Request-Id")
-	if len(id) == 0 || len(id) > 64 || withoutTokens(id) != id {
-		return uuid.Must(uuid.NewV7()).String()
+// requestID gives a request its id, and what the answer's header says: the caller's
+// own, if it is a plain short one, or the same.
+func requestID(r *http.Request) (id, answered string) {
+	own := r.Header.Get("X-Request-Id")
+	if !plain(own) || withoutTokens(own) != own {
+		id = uuid.Must(uuid.NewV7()).String()
+		return id, id
 	}
+	return own + "~" + strconv.FormatUint(rand.Uint64()>>24, 36), own
+}
+
+func plain(id string) bool {
 	for i := range len(id) {
 		c := id[i]
 		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_' || c == '.') {
-			return uuid.Must(uuid.NewV7()).String()
+			return false
 		}
 	}
-	return id
+	return id != "" && len(id) <= 64
 }
 
 // recorder remembers what was answered.

@@ -3,6 +3,7 @@ package web
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -56,10 +57,31 @@ func TestOneLineARequest(t *testing.T) {
 			if err := json.Unmarshal(out.Bytes(), &line); err != nil {
 				t.Fatal(err)
 			}
-			if got := w.Header().Get("X-Request-Id"); got == "" || got != line["request"] || (got == test.requestID) != test.keepsID {
-				t.Errorf("X-Request-Id %q, log %v, sent %q", got, line["request"], test.requestID)
+			got, logged := w.Header().Get("X-Request-Id"), fmt.Sprint(line["request"])
+			if got == "" || (got == test.requestID) != test.keepsID || (logged == got) == test.keepsID || !strings.HasPrefix(logged, got) {
+				t.Errorf("X-Request-Id %q, log %v, sent %q", got, logged, test.requestID)
 			}
 		})
+	}
+}
+
+// Callers repeat their ids; what is kept under one must still be of one request.
+func TestARequestHasAnIDOfItsOwn(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	h := Log(slog.New(slog.DiscardHandler), nil, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { seen[RequestID(r.Context())] = true }))
+	for range 1000 {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Header.Set("X-Request-Id", "proxy-1")
+		h.ServeHTTP(httptest.NewRecorder(), r)
+	}
+	for id := range seen {
+		if !strings.HasPrefix(id, "proxy-1~") || len(id) > len("proxy-1~")+9 {
+			t.Fatalf("got id %q, want the caller's and a few letters", id)
+		}
+	}
+	if len(seen) != 1000 {
+		t.Errorf("1000 requests have %d ids", len(seen))
 	}
 }
 

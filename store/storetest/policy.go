@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -343,6 +345,82 @@ func answersFollow(t *testing.T, s *store.Store) {
 		t.Errorf("log: want (-), got (+):\n%s", diff)
 	}
 	clean(t, s)
+}
+
+// neverTogether has a group granted something only while ann isn't in it.
+func neverTogether(t *testing.T, s *store.Store) { NeverTogether(t, s, s) }
+
+// NeverTogether asks again and again about ann, who is taken out of a group before
+// that is granted something, and put back when the grant has ended. An answer from
+// who she was and what was granted a moment later would be a yes that never was.
+func NeverTogether(t *testing.T, writes, asks *store.Store) {
+	ctx := t.Context()
+	p := acme(t, writes)
+	tree := p.addCatalogue(t)
+	ann := p.addPeople(t, "ann")[0]
+	crew := p.addGroup(t, team("crew", nil), ann)
+	var done atomic.Bool
+	var asked atomic.Int64
+	var all sync.WaitGroup
+	question := access.Question{Product: "clicktime", Permission: "timesheet", Level: "maintain", Place: access.Place{"site": tree.berlin}}
+	for range 8 {
+		all.Go(func() {
+			for ; !done.Load(); asked.Add(1) {
+				subject, policy, err := asks.Subject(ctx, p.ref.Tenant, store.Who{ID: ann})
+				if err != nil || policy.Allows(subject, question, asks.Now()) {
+					t.Errorf("got %v, allowed, though she was never in the group while that was granted anything", err)
+					return
+				}
+			}
+		})
+	}
+	for range 150 {
+		for _, change := range []func(){
+			func() { _, _ = p.changeMembers(t, crew.ID, store.MemberDelta{Remove: memberIDs(ann)}) },
+			func() {
+				mapping := p.addGrants(t, grant(toGroup(crew.ID), at(tree.eu)))[0]
+				p.write(t, func(tx *store.Tx) error { return tx.EndGrants(ctx, mapping.ID) })
+			},
+			func() { _, _ = p.changeMembers(t, crew.ID, store.MemberDelta{Add: memberIDs(ann)}) },
+		} {
+			change()
+		}
+	}
+	done.Store(true)
+	all.Wait()
+	if asked.Load() < 150 {
+		t.Errorf("asked %d times, want more", asked.Load())
+	}
+}
+
+// FirstAnswers has many ask at once, as soon as a store is opened, about somebody who
+// is denied something through a group within another.
+func FirstAnswers(t *testing.T, open func() *store.Store) {
+	ctx := t.Context()
+	p := acme(t, open())
+	tree := p.addCatalogue(t)
+	ann := p.addPeople(t, "ann")[0]
+	crew, staff := p.addGroup(t, team("crew", nil), ann), p.addGroup(t, team("staff", nil))
+	if _, err := p.changeMembers(t, staff.ID, store.MemberDelta{Add: memberIDs(crew.ID)}); err != nil {
+		t.Fatal(err)
+	}
+	deny := grant(toGroup(staff.ID), at(tree.eu))
+	deny.Effect = access.Deny
+	p.addGrants(t, grant(toUser(ann), at(tree.eu)), deny)
+	question := access.Question{Product: "clicktime", Permission: "timesheet", Level: "maintain", Place: access.Place{"site": tree.berlin}}
+	for range 15 {
+		s := open()
+		var all sync.WaitGroup
+		for range 16 {
+			all.Go(func() {
+				subject, policy, err := s.Subject(ctx, p.ref.Tenant, store.Who{ID: ann})
+				if err != nil || policy.Allows(subject, question, s.Now()) {
+					t.Errorf("got %v, allowed, want a deny through the group that hers is in", err)
+				}
+			})
+		}
+		all.Wait()
+	}
 }
 
 // whole is what a person is and has, to compare.

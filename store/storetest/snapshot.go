@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"testing"
+	"time"
 
 	"gatehouse/access"
 	"gatehouse/store"
@@ -57,4 +58,29 @@ func snapshot(t *testing.T, s *store.Store) {
 		}
 		return err
 	})
+
+	// What there was stays to be asked about, by the names of then.
+	earlier := p.Now()
+	for !p.Now().After(earlier.Add(time.Millisecond)) { // its clock may be the computer's
+	}
+	before, err := s.SnapshotAt(t.Context(), p.ref.Tenant, earlier)
+	if err != nil || len(before.Users) != 1 || len(before.Groups) != 1 {
+		t.Fatalf("a moment ago: %v, got %+v", err, before)
+	}
+	p.write(t, func(tx *store.Tx) error {
+		if err := tx.DeleteUser(t.Context(), p.ref, ann.ID); err != nil {
+			return err
+		}
+		_, _, err := tx.UpdateGroup(t.Context(), p.ref, team7.ID, func(g store.Group) (store.Group, store.MemberDelta, error) {
+			return rename(g, "Team 8"), store.MemberDelta{}, nil
+		})
+		return err
+	})
+	after, err := s.SnapshotAt(t.Context(), p.ref.Tenant, earlier)
+	if diff := cmp.Diff(before, after); err != nil || diff != "" {
+		t.Errorf("then, once she has left: %v\n%s", err, diff)
+	}
+	if got, err = s.Snapshot(t.Context(), p.ref.Tenant); err != nil || len(got.Users) != 0 || got.Groups[access.GroupID(team7.ID)].Name != "Team 8" {
+		t.Errorf("now: %v, got %+v", err, got)
+	}
 }

@@ -9,6 +9,8 @@ import (
 
 	"gatehouse/access"
 	"gatehouse/store"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func (p place) addWebhook(t *testing.T, product access.ProductID, url string) store.Webhook {
@@ -84,10 +86,56 @@ func webhooks(t *testing.T, s *store.Store) {
 	if hooks, err := s.Webhooks(ctx, other.ref.Tenant); err != nil || len(hooks) > 0 {
 		t.Errorf("another tenant's webhooks: %v, %v", hooks, err)
 	}
+	wantErr(t, "more than there may be", p.Write(ctx, p.actor, func(tx *store.Tx) error {
+		for i := range store.MaxWebhooks - 2 {
+			if _, err := tx.AddWebhook(ctx, "clicktime", fmt.Sprint("https://a.example/", i)); err != nil {
+				return fmt.Errorf("webhook %d: %v", i, err)
+			}
+		}
+		_, err := tx.AddWebhook(ctx, "clicktime", "https://b.example/")
+		return err
+	}), store.ErrLimit)
 	clean(t, s)
 	p.write(t, func(tx *store.Tx) error { return tx.RemoveWebhook(ctx, w.ID) })
 	if hooks, err := s.Webhooks(ctx, p.ref.Tenant); err != nil || len(hooks) != 1 || hooks[0].Product != "console" {
 		t.Errorf("after removal: %v, %v, want the console's", hooks, err)
+	}
+	clean(t, s)
+}
+
+// webhooksAreNotInherited removes a product and makes one of the same name: whoever
+// was told of the first is told nothing of the second.
+func webhooksAreNotInherited(t *testing.T, s *store.Store) {
+	ctx := t.Context()
+	p, other := acme(t, s), newPlace(t, s, "other", "okta")
+	p.addCatalogue(t)
+	other.addCatalogue(t)
+	old := p.addWebhook(t, "clicktime", "https://a.example/")
+	kept := []store.Webhook{p.addWebhook(t, "console", "https://a.example/"), other.addWebhook(t, "clicktime", "https://a.example/")}
+	p.write(t, func(tx *store.Tx) error { return tx.RemoveProduct(ctx, "clicktime") })
+	// Until then it hears who lost what.
+	if hooks, err := s.Webhooks(ctx, p.ref.Tenant); err != nil || len(hooks) != 2 {
+		t.Errorf("of a product that was removed: %v, %v, want both still there", hooks, err)
+	}
+	p.write(t, func(tx *store.Tx) error { return tx.SetProduct(ctx, clicktime()) })
+	if hooks, err := s.Webhooks(ctx, p.ref.Tenant); err != nil || !cmp.Equal(hooks, kept[:1]) {
+		t.Errorf("of the new product: %v, %v, want none, and the console's", hooks, err)
+	}
+	if hooks, err := s.Webhooks(ctx, other.ref.Tenant); err != nil || !cmp.Equal(hooks, kept[1:]) {
+		t.Errorf("of another tenant: %v, %v, want it to stay", hooks, err)
+	}
+	log, err := s.Changes(ctx, p.ref.Tenant, 1000)
+	if err != nil || !slices.ContainsFunc(log, func(c store.Change) bool { return c.Action == store.WebhookRemoved && c.SubjectID == string(old.ID) }) {
+		t.Errorf("the log of %d changes, %v: want it to tell of the removal", len(log), err)
+	}
+	p.addWebhook(t, "clicktime", "https://a.example/")
+	p.write(t, func(tx *store.Tx) error {
+		product := clicktime()
+		product.Name = "Another"
+		return tx.SetProduct(ctx, product)
+	})
+	if hooks, err := s.Webhooks(ctx, p.ref.Tenant); err != nil || len(hooks) != 2 {
+		t.Errorf("of a product that was changed: %v, %v, want it to stay", hooks, err)
 	}
 	clean(t, s)
 }
