@@ -130,6 +130,9 @@ func (p *Policy) Grants() []Grant {
 	return all
 }
 
+// Catalogue is what the policy's grants refer to, as it was given.
+func (p *Policy) Catalogue() Catalogue { return p.catalogue }
+
 // Product is the product of that id, the console too.
 func (p *Policy) Product(id ProductID) (Product, bool) {
 	pr, ok := p.products[id]

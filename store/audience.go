@@ -17,7 +17,8 @@ type Somebody struct {
 	access.Subject
 	// ID is the user's or the group's.
 	ID          string
-	UserName    string // of a user
+	UserName    string       // of a user
+	Connection  ConnectionID // of a user
 	DisplayName string
 }
 
@@ -42,10 +43,10 @@ func somebodies(groups bool) readSomebody {
 			return []any{&row.groups, &row.revision, &row.within, &one.DisplayName}
 		}}
 	}
-	return readSomebody{subjectColumns + withinColumn + `, u.user_name, u.display_name`, func(row *subjectRow, one *Somebody) []any {
+	return readSomebody{subjectColumns + withinColumn + `, u.user_name, u.display_name, u.connection_id`, func(row *subjectRow, one *Somebody) []any {
 		p := &row.person
 		return []any{&p.ID, &p.Active, &p.LoginAllowed, &p.Kind, &row.expires, &row.revision, &row.groups, &row.nested, &row.within,
-			&one.UserName, &one.DisplayName}
+			&one.UserName, &one.DisplayName, &one.Connection}
 	}}
 }
 

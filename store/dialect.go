@@ -35,6 +35,8 @@ type dialect struct {
 	// idRows is the same as rows of a column id.
 	ids    string
 	idRows string
+	// texts is the same as ids for texts.
+	texts  string
 	idList func([]string) any
 	// each joins the rows w of idRows with the one row of a table, called u, that
 	// fulfils a condition: one look into the index for each, whatever the statistics
@@ -129,6 +131,7 @@ var sqliteDialect = &dialect{
 
 	ids:     "SELECT value FROM json_each(?)",
 	idRows:  "SELECT value AS id FROM json_each(?)",
+	texts:   "SELECT value FROM json_each(?)",
 	idParam: "?",
 	each:    func(table, condition string) string { return "CROSS JOIN " + table + " u WHERE " + condition },
 	idList: func(ids []string) any {
@@ -211,6 +214,7 @@ var postgresDialect = &dialect{
 	forDelete: " FOR UPDATE",
 	ids:       "SELECT unnest(CAST(? AS uuid[]))",
 	idRows:    "SELECT unnest(CAST(? AS uuid[])) AS id",
+	texts:     "SELECT unnest(CAST(? AS text[]))",
 	idParam:   "CAST(? AS uuid)",
 	agreeing:  sql.LevelRepeatableRead,
 	idList:    func(ids []string) any { return pq.StringArray(ids) },

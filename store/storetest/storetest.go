@@ -87,6 +87,7 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		{"FactsAgree", factsAgree},
 		{"MappingsSleep", mappingsSleep},
 		{"NothingIsInherited", nothingIsInherited},
+		{"PeopleList", peopleList},
 		{"LooseEnds", looseEnds},
 		{"ChangesTouching", changesTouching},
 		{"ChangesInOrder", changesInOrder},

@@ -1,0 +1,220 @@
+package storetest
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"gatehouse/access"
+	"gatehouse/store"
+)
+
+// crowdSize is more people than a list looks at one by one.
+const crowdSize = 2100
+
+// peopleList compares lists of people with what a loop over all of them picks.
+func peopleList(t *testing.T, s *store.Store) {
+	ctx := t.Context()
+	p := acme(t, s)
+	q := p
+	p.write(t, func(tx *store.Tx) (err error) {
+		q.conn, err = tx.CreateConnection(ctx, "okta", store.IdPOkta)
+		return err
+	})
+	q.ref = q.conn.Ref()
+	stranger := newPlace(t, s, "globex", "entra")
+	stranger.addUser(t, person("ann", map[string]any{"displayName": "Ann Stranger"}))
+
+	type one struct {
+		store.User
+		connection store.ConnectionID
+		state      store.PersonState
+		groups     []string
+	}
+	var all []one
+	add := func(at place, name, display string, active bool, groups ...string) {
+		u := person(name, map[string]any{"displayName": display, "active": active, "emails": []any{map[string]any{"value": "mail-" + name + "@Corp.example"}}})
+		state := store.PersonLive
+		if !active {
+			state = store.PersonInactive
+		}
+		all = append(all, one{u, at.conn.ID, state, groups})
+	}
+	add(p, "ann", "Ann Smit", true, "crew")
+	add(q, "ann", "Ann Smit", true) // somebody else
+	add(p, "éva", "ÉVA de Boer", true, "inner")
+	add(p, "zed", "", true)
+	add(p, "bob", "bob", false, "crew")
+	add(p, "100%_x", "Per % cent_", true)
+	add(p, "blocked", "Carl Blocked", true, "inner")
+	add(q, "expired", "Dora Expired", true)
+	for i := range crowdSize {
+		add(p, fmt.Sprintf("crowd%04d", i), fmt.Sprintf("Crowd %04d", (i*7919)%crowdSize), i%50 != 0, "crowd")
+	}
+	p.write(t, func(tx *store.Tx) error {
+		for i := range all {
+			ref := store.ConnectionRef{Tenant: p.ref.Tenant, ID: all[i].connection}
+			u, err := tx.CreateUser(ctx, ref, all[i].User)
+			if err != nil {
+				return err
+			}
+			all[i].ID = u.ID
+		}
+		return nil
+	})
+	in := func(group string) (ids []store.UserID) {
+		for _, o := range all {
+			if slices.Contains(o.groups, group) {
+				ids = append(ids, o.ID)
+			}
+		}
+		return ids
+	}
+	crew := p.addGroup(t, team("crew", nil), in("crew")...)
+	inner := p.addGroup(t, team("inner", nil), in("inner")...)
+	crowd := p.addGroup(t, team("crowd", nil), in("crowd")...)
+	outer := p.addGroup(t, team("outer", nil))
+	if _, err := p.changeMembers(t, outer.ID, store.MemberDelta{Add: []store.MemberID{store.MemberID(inner.ID)}}); err != nil {
+		t.Fatal(err)
+	}
+	for i := range all {
+		expires := p.Now().Add(-time.Hour)
+		switch all[i].UserName {
+		case "blocked":
+			all[i].state = store.PersonBlocked
+		case "expired":
+			all[i].state = store.PersonExpired
+		default:
+			continue
+		}
+		p.write(t, func(tx *store.Tx) error {
+			_, err := tx.ChangePerson(ctx, all[i].ID, func(w store.Person) store.Person {
+				if all[i].state == store.PersonBlocked {
+					w.LoginAllowed = false
+				} else {
+					w.ExpiresAt = expires
+				}
+				return w
+			})
+			return err
+		})
+	}
+
+	groups := func(ids ...store.GroupID) access.Audience {
+		var a access.Audience
+		for _, id := range ids {
+			a.Groups = append(a.Groups, access.GroupID(id))
+		}
+		return a
+	}
+	member := func(o one, a access.Audience) bool {
+		if a.Everyone || slices.Contains(a.Users, access.UserID(o.ID)) {
+			return true
+		}
+		for name, ids := range map[string][]store.GroupID{"crew": {crew.ID}, "inner": {inner.ID, outer.ID}, "crowd": {crowd.ID}} {
+			for _, id := range ids {
+				if slices.Contains(o.groups, name) && slices.Contains(a.Groups, access.GroupID(id)) {
+					return true
+				}
+			}
+		}
+		return false
+	}
+	picks := func(o one, f store.PeopleFilter) bool {
+		names := func(word string) bool {
+			return strings.Contains(store.Fold(o.DisplayName), word) || strings.Contains(store.Fold(o.UserName), word)
+		}
+		for _, word := range strings.Fields(store.Fold(f.Text)) {
+			if !names(word) && store.Fold(strings.TrimSpace(f.Text)) != store.Fold(o.Emails[0]) {
+				return false
+			}
+		}
+		for _, a := range f.Among {
+			if !member(o, a) {
+				return false
+			}
+		}
+		return (f.Connection == "" || f.Connection == o.connection) && (f.State == "" || f.State == o.state)
+	}
+
+	for why, f := range map[string]store.PeopleFilter{
+		"all":                           {},
+		"a connection":                  {Connection: q.conn.ID},
+		"a word of a name":              {Text: "ann"},
+		"two words in any order":        {Text: " SMIT ann "},
+		"in any case":                   {Text: "éVA"},
+		"part of a user name":           {Text: "ZE"},
+		"an e-mail address":             {Text: "MAIL-zed@corp.example"},
+		"half an e-mail address":        {Text: "mail-zed"},
+		"no wildcards":                  {Text: "%"},
+		"nor these":                     {Text: "_"},
+		"a word of many":                {Text: "crowd"},
+		"a word of many and one of few": {Text: "crowd 0042"},
+		"nobody":                        {Text: "nobody"},
+		"no text at all":                {Text: "a\x00b"},
+		"no UTF-8":                      {Text: "\xff"},
+		"no connection":                 {Connection: "x"},
+		"live":                          {State: store.PersonLive},
+		"inactive":                      {State: store.PersonInactive},
+		"blocked":                       {State: store.PersonBlocked},
+		"expired":                       {State: store.PersonExpired},
+		"a small group":                 {Among: []access.Audience{groups(crew.ID)}},
+		"a group in a group":            {Among: []access.Audience{groups(outer.ID)}},
+		"a large group":                 {Among: []access.Audience{groups(crowd.ID)}},
+		"a large group and a word":      {Among: []access.Audience{groups(crowd.ID)}, Text: "0042"},
+		"a large group, inactive":       {Among: []access.Audience{groups(crowd.ID)}, State: store.PersonInactive},
+		"large and small groups":        {Among: []access.Audience{groups(crowd.ID, outer.ID), groups(crowd.ID, crew.ID, inner.ID)}},
+		"a group and a person":          {Among: []access.Audience{{Users: []access.UserID{access.UserID(all[3].ID)}, Groups: groups(crew.ID).Groups}}},
+		"two groups at once":            {Among: []access.Audience{groups(crew.ID), groups(inner.ID)}},
+		"nobody's grants":               {Among: []access.Audience{{}}},
+		"everyone's":                    {Among: []access.Audience{{Everyone: true}}, Text: "smit"},
+		"large and everyone":            {Among: []access.Audience{{Everyone: true}, groups(crowd.ID)}, Connection: p.conn.ID, State: store.PersonLive},
+	} {
+		var want []store.PeopleKey
+		for _, o := range all {
+			if !strings.ContainsRune(f.Text, 0) && f.Text != "\xff" && picks(o, f) {
+				want = append(want, store.PeopleKey{Name: store.Fold(o.DisplayName), ID: o.ID})
+			}
+		}
+		slices.SortFunc(want, func(a, b store.PeopleKey) int {
+			return strings.Compare(a.Name+"\x00"+string(a.ID), b.Name+"\x00"+string(b.ID))
+		})
+		l, err := p.People(ctx, p.ref.Tenant, f)
+		if err != nil {
+			t.Fatalf("%s: %v", why, err)
+		}
+		var got []store.PeopleKey
+		var after store.PeopleKey
+		for limit := 3; ; limit = 500 {
+			page, policy, err := l.Page(ctx, after, limit)
+			if err != nil {
+				t.Fatalf("%s: %v", why, err)
+			}
+			if len(page) == 0 {
+				break
+			}
+			if policy == nil || len(page) > limit {
+				t.Errorf("%s: %d people with policy %v, want at most %d and a policy", why, len(page), policy, limit)
+			}
+			for _, one := range page {
+				got = append(got, one.Key())
+			}
+			after = page[len(page)-1].Key()
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: got %d people, want %d: %.300s, want %.300s", why, len(got), len(want), fmt.Sprint(got), fmt.Sprint(want))
+		}
+		for _, most := range []int{1, 5000} {
+			if n, err := l.Count(ctx, most); err != nil || n != min(len(want), most+1) {
+				t.Errorf("%s: counted %d up to %d (%v), want %d", why, n, most, err, min(len(want), most+1))
+			}
+		}
+	}
+
+	sizes, err := p.ConnectionSizes(ctx, p.ref.Tenant)
+	if err != nil || sizes[p.conn.ID].Users != len(all)-2 || sizes[q.conn.ID].Users != 2 || sizes[p.conn.ID].Groups != 4 {
+		t.Errorf("sizes: got %+v, %v", sizes, err)
+	}
+}
