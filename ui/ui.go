@@ -1,196 +1,255 @@
-// Package ui is the console: what people see in a browser. It reads the store
-// and renders pages with html/template; pages work without script and carry a
-// policy that forbids any.
+// Package ui is the console: what people see in a browser. It reads the store,
+// asks package access what the visitor may do, and renders pages with
+// html/template. Every page works without script; app.js only saves steps. The
+// addresses hold all state, a GET never changes anything, a POST ends in a
+// redirect, and the policy header forbids whatever the pages don't need.
 //
-//	routes := ui.New(st, log).Routes()
+//	console := ui.New(st, ui.Options{URL: "https://gatehouse.example", Log: log})
+//	mux, err := web.Mux(console.Routes())
+//
+// # Adding a page
+//
+// Everything about a subject, such as sites, is in files of its own, so that work
+// on one touches no other:
+//
+//   - sites.go holds its routes (func (s *Server) sitesRoutes() []route, named once
+//     in Server.table), its handlers and a struct for each page.
+//   - templates/sites.html defines "main" and is rendered by its name; what many
+//     pages share is in templates/shared.
+//   - texts/en/sites.json and texts/nl/sites.json hold its texts, each key
+//     beginning with "sites.".
+//   - sites_test.go asks for the pages with a rig (newRig) as the people of the
+//     sample company.
+//
+// A route says what it needs; one that doesn't stops the server from starting. A
+// handler parses, asks, renders, and returns its errors, which become pages in
+// Server.fail. Who may see only some sites is the handler's to respect: visit.area.
+//
+//	{"GET", "/sites", needs{access.ConsoleSites, access.LevelView}, s.sites},
+//
+//	func (s *Server) sites(w http.ResponseWriter, r *http.Request, v *visit) error {
+//		…
+//		return s.render(w, http.StatusOK, "sites", &sitesPage{page: v.page("sites.title"), …})
+//	}
 package ui
 
 import (
-	"bytes"
-	"embed"
-	"html/template"
+	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
-	"strconv"
+	"runtime/debug"
+	"strings"
 	"time"
+	_ "time/tzdata" // a container may have none
 
+	"gatehouse/access"
 	"gatehouse/internal/web"
 	"gatehouse/store"
 )
 
-//go:embed templates/*.html
-var templateFiles embed.FS
-
-//go:embed static/app.css
-var appCSS []byte
+// Options are what the console needs beside a store; the zero Options work.
+type Options struct {
+	// URL is the public address of the server; "" if it has none yet.
+	URL string
+	Log *slog.Logger
+	// Zone is the time zone of dates; nil is Europe/Amsterdam.
+	Zone *time.Location
+}
 
 // Server renders the console.
 type Server struct {
-	store     *store.Store
-	log       *slog.Logger
-	templates *template.Template
+	store    *store.Store
+	log      *slog.Logger
+	url      string
+	zone     *time.Location
+	routes   []route
+	needs    map[string]needs // of each pattern that is read, with its method
+	mux      *http.ServeMux   // of the same, to find a link's
+	words    map[string]*words
+	pages    map[string]pages // by language
+	assets   map[string]asset
+	seen     web.Usage[store.SessionID, store.Session]
+	ends     endsCache
+	crossing *http.CrossOriginProtection
 }
 
-// New makes the console of a directory.
-func New(st *store.Store, log *slog.Logger) *Server {
-	return &Server{
-		store: st,
-		log:   log,
-		templates: template.Must(template.New("").Funcs(template.FuncMap{
-			"count": count,
-		}).ParseFS(templateFiles, "templates/*.html")),
+// New makes the console of a store, which may be nil if only its routes are asked
+// for.
+func New(st *store.Store, opts Options) *Server {
+	s := &Server{
+		store: st, log: opts.Log, url: opts.URL, zone: opts.Zone,
+		needs: map[string]needs{}, mux: http.NewServeMux(),
+		words: allWords(), assets: allAssets(), crossing: http.NewCrossOriginProtection(),
 	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.zone == nil {
+		s.zone, _ = time.LoadLocation("Europe/Amsterdam") // tzdata is in the program
+	}
+	s.pages = allPages(s.words, s.assets)
+	s.routes = s.table()
+	for _, rt := range s.routes {
+		if rt.method == "GET" {
+			s.needs["GET "+rt.pattern] = rt.needs
+			s.mux.Handle("GET "+rt.pattern, http.NotFoundHandler())
+		}
+	}
+	return s
 }
+
+// table is every route of the console, by subject.
+func (s *Server) table() []route {
+	var all []route
+	for _, subject := range [][]route{
+		s.shellRoutes(),
+		s.signinRoutes(),
+		s.overviewRoutes(),
+		s.searchRoutes(),
+		s.peopleRoutes(),
+		s.meRoutes(),
+	} {
+		all = append(all, subject...)
+	}
+	return all
+}
+
+// route is one line of the table.
+type route struct {
+	method, pattern string
+	needs           needs
+	handler         handler
+}
+
+// handler answers a request of a visitor who may make it, or returns the error
+// that Server.fail makes a page of.
+type handler func(w http.ResponseWriter, r *http.Request, v *visit) error
+
+// needs is the right in the console that a route asks for, held at any place; or
+// anybody, or signedIn. The zero needs are nobody's.
+type needs struct {
+	permission access.PermissionID
+	level      access.Level
+}
+
+var (
+	anybody  = needs{permission: "(anybody)"}
+	signedIn = needs{permission: "(signed in)"}
+)
+
+func (n needs) String() string { return string(n.permission) + ":" + string(n.level) }
 
 // Routes is the console's table of routes.
 func (s *Server) Routes() []web.Route {
-	return []web.Route{
-		{Method: "GET", Pattern: "/{$}", Access: web.Public, Handler: s.page(s.overview)},
-		{Method: "GET", Pattern: "/static/app.css", Access: web.Public, Handler: http.HandlerFunc(css)},
-		{Pattern: "/", Access: web.Public, Handler: s.page(s.missing)},
+	var all []web.Route
+	for _, rt := range s.routes {
+		out := web.Route{Method: rt.method, Pattern: rt.pattern, Access: web.Session, Handler: s.handle(rt)}
+		switch {
+		case rt.needs == needs{}:
+			out.Access = "" // web.Mux refuses it
+		case rt.needs == anybody:
+			out.Access = web.Public
+		case rt.needs != signedIn:
+			out.Needs = rt.needs.String()
+		}
+		all = append(all, out)
 	}
+	return all
 }
 
-func css(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Content-Type", "text/css; charset=utf-8")
-	w.Header().Set("Cache-Control", "max-age=300")
-	w.Write(appCSS)
-}
+// maxForm bounds what a browser may send, in bytes.
+const maxForm = 1 << 20
 
-// page renders errors as a page that says what to do.
-func (s *Server) page(h web.HandlerFunc) http.Handler {
+// handle makes a handler of a route: headers, who it is, what she may do, and
+// errors as pages.
+func (s *Server) handle(rt route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		header := w.Header()
-		header.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; form-action 'none'; frame-ancestors 'none'; base-uri 'none'")
-		header.Set("Referrer-Policy", "no-referrer")
-		header.Set("Cache-Control", "no-store")
-		if err := h(w, r); err != nil {
-			web.Annotate(r.Context(), slog.String("error", err.Error()))
-			p := problemPage{
-				Title:     "This page can't be shown just now",
-				Text:      "Gatehouse could not read its database. Identity providers keep their changes and send them again. Try again in a minute; if it stays like this, the log has the cause under the request below.",
-				RequestID: web.RequestID(r.Context()),
+		s.protect(w)
+		v := s.newVisit(r)
+		defer func() {
+			p := recover()
+			if p == http.ErrAbortHandler {
+				panic(p)
 			}
-			if err := s.render(w, http.StatusServiceUnavailable, "problem.html", p); err != nil {
-				s.log.Error("problem page", "error", err)
+			if p != nil {
+				web.Annotate(r.Context(), slog.String("stack", string(debug.Stack())))
+				s.fail(w, r, v, fmt.Errorf("panic: %v", p))
 			}
+		}()
+		if err := s.serve(w, r, v, rt); err != nil {
+			s.fail(w, r, v, err)
 		}
 	})
 }
 
-// render writes a page once it is whole: never half a page with status 200.
-func (s *Server) render(w http.ResponseWriter, status int, name string, data any) error {
-	var b bytes.Buffer
-	if err := s.templates.ExecuteTemplate(&b, name, data); err != nil {
+func (s *Server) serve(w http.ResponseWriter, r *http.Request, v *visit, rt route) error {
+	if err := s.crossing.Check(r); err != nil {
+		return errCrossSite
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	if rt.needs == anybody {
+		return rt.handler(w, r, v)
+	}
+	switch err := s.recognise(r, v); {
+	case errors.Is(err, store.ErrNotFound):
+		return s.sendToSignIn(w, r)
+	case err != nil:
 		return err
+	case !v.meets(rt.needs):
+		return forbidden{rt.needs}
 	}
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.WriteHeader(status)
-	w.Write(b.Bytes())
-	return nil
+	return rt.handler(w, r, v)
 }
 
-// problemPage says what went wrong and what to do.
-type problemPage struct {
-	Title, Text, RequestID string
-}
+// contentPolicy lets a page load its own style and script and nothing else. No
+// text becomes markup in a browser: there is no policy that would let it.
+const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
+	"form-action 'self'; frame-ancestors 'none'; base-uri 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 
-func (s *Server) missing(w http.ResponseWriter, r *http.Request) error {
-	return s.render(w, http.StatusNotFound, "problem.html", problemPage{
-		Title:     "There is no such page",
-		Text:      "The address may be mistyped or out of date.",
-		RequestID: web.RequestID(r.Context()),
-	})
-}
-
-// overviewPage shows each tenant's connections and what has come in by them.
-type overviewPage struct {
-	Tenants []overviewTenant
-}
-
-type overviewTenant struct {
-	Name        string
-	Connections []overviewConnection
-}
-
-type overviewConnection struct {
-	store.Connection
-	store.ConnectionCounts
-	Provider string
-	// LastCall says in words when the provider last called.
-	LastCall string
-	Silent   bool
-}
-
-var providers = map[string]string{
-	store.IdPEntra:   "Microsoft Entra ID",
-	store.IdPOkta:    "Okta",
-	store.IdPGeneric: "SCIM 2.0",
-}
-
-func (s *Server) overview(w http.ResponseWriter, r *http.Request) error {
-	ctx := r.Context()
-	tenants, err := s.store.Tenants(ctx)
-	if err != nil {
-		return err
+// protect sets the headers that every page has.
+func (s *Server) protect(w http.ResponseWriter) {
+	h := w.Header()
+	h.Set("Content-Security-Policy", contentPolicy)
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "same-origin") // the sign-in page comes back to where somebody was
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()")
+	if strings.HasPrefix(s.url, "https://") {
+		h.Set("Strict-Transport-Security", "max-age=31536000")
 	}
-	var p overviewPage
-	for _, t := range tenants {
-		conns, err := s.store.Connections(ctx, t.ID)
-		if err != nil {
-			return err
+}
+
+// shellRoutes are what belongs to no subject.
+func (s *Server) shellRoutes() []route {
+	return []route{
+		{"GET", "/s/{hash}/{name}", anybody, s.asset},
+		{"GET", "/favicon.ico", anybody, s.favicon},
+		{"POST", "/preferences", anybody, s.setPreferences},
+		{"", "/", anybody, s.missing},
+	}
+}
+
+// missing answers whatever has no route.
+func (s *Server) missing(_ http.ResponseWriter, r *http.Request, v *visit) error {
+	_ = s.recognise(r, v) // only for the navigation
+	return store.ErrNotFound
+}
+
+// Run notes down which sessions were used, until ctx ends.
+func (s *Server) Run(ctx context.Context) {
+	tick := time.NewTicker(5 * time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			s.noteSessions(context.WithoutCancel(ctx), true)
+			return
+		case <-tick.C:
+			s.noteSessions(ctx, false)
 		}
-		ot := overviewTenant{Name: t.Name}
-		for _, c := range conns {
-			n, err := s.store.Counts(ctx, c.Ref())
-			if err != nil {
-				return err
-			}
-			ot.Connections = append(ot.Connections, overviewConnection{
-				Connection:       c,
-				ConnectionCounts: n,
-				Provider:         providers[c.IdP],
-				LastCall:         ago(s.store.Now(), c.LastRequestAt),
-				Silent:           c.LastRequestAt.IsZero(),
-			})
-		}
-		p.Tenants = append(p.Tenants, ot)
 	}
-	return s.render(w, http.StatusOK, "overview.html", p)
-}
-
-// ago says how long ago something was, as a person would.
-func ago(now time.Time, at store.Instant) string {
-	if at.IsZero() {
-		return "has not called yet"
-	}
-	d := now.Sub(at.Time)
-	switch {
-	case d < time.Minute:
-		return "less than a minute ago"
-	case d < time.Hour:
-		return plural(int(d/time.Minute), "minute") + " ago"
-	case d < 48*time.Hour:
-		return plural(int(d/time.Hour), "hour") + " ago"
-	}
-	return plural(int(d/(24*time.Hour)), "day") + " ago"
-}
-
-func plural(n int, unit string) string {
-	if n == 1 {
-		return "1 " + unit
-	}
-	return count(n) + " " + unit + "s"
-}
-
-// count writes a number with commas between thousands.
-func count(n int) string {
-	if n < 1000 {
-		return strconv.Itoa(n)
-	}
-	rest := strconv.Itoa(n % 1000)
-	for len(rest) < 3 {
-		rest = "0" + rest
-	}
-	return count(n/1000) + "," + rest
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"log/slog"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -13,6 +12,7 @@ import (
 	"gatehouse/internal/web"
 	"gatehouse/scim"
 	"gatehouse/store"
+	"gatehouse/ui"
 )
 
 type versionCmd struct{}
@@ -90,14 +90,14 @@ Example: gatehouse routes --json`
 
 // Run lists the routes of a server that is never started.
 func (routesCmd) Run(a *app) error {
-	s := &server{log: slog.New(slog.DiscardHandler), scim: new(scim.Server), api: new(api.Server)}
+	s := &server{scim: new(scim.Server), api: new(api.Server), ui: ui.New(nil, ui.Options{})}
 	routes := s.routes()
 	slices.SortFunc(routes, func(x, y web.Route) int {
 		return cmp.Or(strings.Compare(x.Pattern, y.Pattern), strings.Compare(x.Method, y.Method))
 	})
 	return a.print(routes, table("METHOD\tADDRESS\tWHO", func(row func(...any)) {
 		for _, r := range routes {
-			row(cmp.Or(r.Method, "any"), r.Pattern, r.Access)
+			row(cmp.Or(r.Method, "any"), r.Pattern, strings.TrimSpace(string(r.Access)+" "+r.Needs))
 		}
 	}))
 }

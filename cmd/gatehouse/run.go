@@ -29,6 +29,7 @@ type server struct {
 	log      *slog.Logger
 	scim     *scim.Server
 	api      *api.Server
+	ui       *ui.Server
 	webhooks *webhook.Dispatcher
 	stopping atomic.Bool
 }
@@ -53,7 +54,8 @@ func newServer(ctx context.Context, cfg serveSettings, st *store.Store, log *slo
 	if err != nil {
 		return nil, err
 	}
-	return &server{cfg: cfg, store: st, log: log, scim: edge, api: products, webhooks: hooks}, nil
+	console := ui.New(st, ui.Options{URL: cfg.URL, Log: log})
+	return &server{cfg: cfg, store: st, log: log, scim: edge, api: products, ui: console, webhooks: hooks}, nil
 }
 
 // verifyAssertions joins the protocol, which knows no store, to the edge, which
@@ -78,7 +80,7 @@ func (s *server) routes() []web.Route {
 	}
 	routes = append(routes, s.scim.Routes()...)
 	routes = append(routes, s.api.Routes()...)
-	return append(routes, ui.New(s.store, s.log).Routes()...)
+	return append(routes, s.ui.Routes()...)
 }
 
 // livez says that the program runs; an orchestrator restarts it otherwise.
@@ -142,6 +144,7 @@ func (s *server) run(ctx context.Context, l net.Listener, ready func(addr string
 	var wg sync.WaitGroup
 	wg.Go(func() { s.scim.Run(background) })
 	wg.Go(func() { s.api.Run(background) })
+	wg.Go(func() { s.ui.Run(background) })
 	wg.Go(func() { s.webhooks.Run(background) })
 	wg.Go(func() { s.sweepSignIn(background) })
 	go serve(main, l)

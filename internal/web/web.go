@@ -44,6 +44,8 @@ const (
 	// ProductKey routes want a live key of a product: of the one in the path, where
 	// that names one.
 	ProductKey Access = "product-key"
+	// Session routes want somebody who is signed in.
+	Session Access = "session"
 )
 
 // Route is one line of the table of routes.
@@ -51,8 +53,11 @@ type Route struct {
 	// Method is the HTTP method; "" means every method.
 	Method string `json:"method"`
 	// Pattern is a path in the form of http.ServeMux, without the method.
-	Pattern string       `json:"pattern"`
-	Access  Access       `json:"access"`
+	Pattern string `json:"pattern"`
+	Access  Access `json:"access"`
+	// Needs is the right that a session route asks for, such as people:view; "" is
+	// none.
+	Needs   string       `json:"needs,omitempty"`
 	Handler http.Handler `json:"-"`
 }
 

@@ -1,0 +1,250 @@
+package ui
+
+import (
+	"bytes"
+	"embed"
+	"encoding/base64"
+	"encoding/json"
+	"html/template"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"path"
+	"strings"
+
+	"gatehouse/store"
+)
+
+//go:embed templates
+var templateFiles embed.FS
+
+// pages are the templates of a language: each with the layout and what pages share.
+type pages map[string]*template.Template
+
+// allPages parses the templates for each language. The files are in the program:
+// it panics when one is wrong.
+func allPages(all map[string]*words, assets map[string]asset) map[string]pages {
+	byLanguage := map[string]pages{}
+	files, _ := fs.Glob(templateFiles, "templates/*.html")
+	for lang, words := range all {
+		shared := template.New("").Funcs(words.funcs()).Funcs(template.FuncMap{
+			"asset": func(name string) string { return assets[name].path },
+		})
+		template.Must(shared.ParseFS(templateFiles, "templates/shared/*.html"))
+		byLanguage[lang] = pages{}
+		for _, file := range files {
+			one := template.Must(template.Must(shared.Clone()).ParseFS(templateFiles, file))
+			byLanguage[lang][strings.TrimSuffix(path.Base(file), ".html")] = one
+		}
+	}
+	return byLanguage
+}
+
+// framed is the struct of a page: it embeds page.
+type framed interface{ frame() *page }
+
+// page is what the layout shows around every page.
+type page struct {
+	// Title is the page's, in the reader's language.
+	Title string
+	Lang  string
+	// Theme is light, dark, or "" for what the system says.
+	Theme string
+	// Name is the visitor's; "" when nobody is signed in.
+	Name      string
+	Nav       []navItem
+	Me        string // the address of the visitor's own access
+	Here      string // the address of the page itself
+	Flash     *flash
+	RequestID string
+
+	visit *visit
+}
+
+func (p *page) frame() *page { return p }
+
+// navItem is a line of the navigation.
+type navItem struct {
+	Path    string
+	Text    string
+	Current bool
+}
+
+// navigation is the console's, in order. An entry is shown to those who may open it.
+var navigation = []struct{ path, text string }{
+	{"/", "nav.overview"},
+	{"/people", "nav.people"},
+	{"/groups", "nav.groups"},
+	{"/mappings", "nav.mappings"},
+	{"/matrix", "nav.matrix"},
+	{"/sites", "nav.sites"},
+	{"/products", "nav.products"},
+	{"/sync", "nav.sync"},
+	{"/invitations", "nav.invitations"},
+	{"/audit", "nav.audit"},
+	{"/settings", "nav.settings"},
+	{"/me", "nav.me"},
+}
+
+// page makes the frame of a page whose title is the text of a key.
+func (v *visit) page(title string, values ...any) page {
+	p := page{
+		Title: v.words.t(title, values...), Lang: v.words.lang, Theme: v.prefs.Theme,
+		Here: v.path, Flash: v.readFlash(), RequestID: v.id, visit: v,
+	}
+	if !v.signedIn() {
+		return p
+	}
+	p.Name, p.Me = name(v.person), v.link("/me")
+	for _, entry := range navigation {
+		if v.link(entry.path) == "" || entry.path == "/" && !v.meets(forOverview) {
+			continue
+		}
+		here, _, _ := strings.Cut(v.path, "?")
+		p.Nav = append(p.Nav, navItem{
+			Path: entry.path, Text: v.words.t(entry.text),
+			Current: here == entry.path || entry.path != "/" && strings.HasPrefix(here, entry.path+"/"),
+		})
+	}
+	return p
+}
+
+// render writes a page once it is whole: never half a page with status 200.
+func (s *Server) render(w http.ResponseWriter, status int, name string, data framed) error {
+	v := data.frame().visit
+	var b bytes.Buffer
+	if err := s.pages[v.words.lang][name].ExecuteTemplate(&b, "layout", data); err != nil {
+		return err
+	}
+	if data.frame().Flash != nil {
+		s.clearFlash(w)
+	}
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Language", v.words.lang)
+	w.WriteHeader(status)
+	w.Write(b.Bytes())
+	return nil
+}
+
+// table is the head of a table; its rows are the page's own. The same columns are
+// as wide on every page, so that nothing moves while rows arrive.
+type table struct {
+	ID string
+	// Caption says what is in it; a page whose heading says so already hides it.
+	Caption string
+	Hidden  bool
+	Columns []column
+}
+
+// column is one of a table. Width is a class of app.css: narrow, wide, or "" for a
+// share of the rest; Number aligns figures.
+type column struct {
+	Title, Width string
+	Number       bool
+}
+
+// columns makes columns of the keys of their titles, each with a width behind a
+// colon if it has one.
+func (v *visit) columns(keys ...string) []column {
+	var all []column
+	for _, key := range keys {
+		key, width, _ := strings.Cut(key, ":")
+		all = append(all, column{Title: v.words.t(key), Width: width, Number: width == "number"})
+	}
+	return all
+}
+
+// field is a control of a form with its label: text, or a choice when there are
+// options. Of more options than maxOptions only a text is asked for.
+type field struct {
+	Name, Label, Value string
+	Type               string // of the input; "" is text
+	Hint, Error        string
+	Any                string // the text of the empty option
+	Options            []option
+}
+
+// option is one of a choice.
+type option struct {
+	Value, Text string
+	Selected    bool
+}
+
+// maxOptions is how many a browser offers at once.
+const maxOptions = 50
+
+// choose makes a choice, with the option of that value selected.
+func choose(name, label, any, value string, options []option) field {
+	f := field{Name: name, Label: label, Any: any, Value: value}
+	if len(options) > maxOptions {
+		return f
+	}
+	for i := range options {
+		options[i].Selected = options[i].Value == value
+	}
+	f.Options = options
+	return f
+}
+
+// chip is a small label: a role at some sites.
+type chip struct {
+	Text  string
+	Title string // the whole of it
+	Deny  bool
+}
+
+// pager leads to the next page of a list, and to its start; "" is nowhere.
+type pager struct{ Start, Next string }
+
+// empty stands where a list has nothing.
+type empty struct{ Text, Href, Link string }
+
+// keyset makes the pager of a list whose place is in the query as after.
+func keyset[K any](r *http.Request, next *K) pager {
+	var p pager
+	query := r.URL.Query()
+	if query.Has("after") {
+		p.Start = address(r.URL.Path, query, "after", "")
+	}
+	if next != nil {
+		text, _ := json.Marshal(next) // plain structs
+		p.Next = address(r.URL.Path, query, "after", base64.RawURLEncoding.EncodeToString(text))
+	}
+	return p
+}
+
+// place reads the place that keyset wrote.
+func place[K any](r *http.Request) (K, error) {
+	var key K
+	text := r.URL.Query().Get("after")
+	if text == "" {
+		return key, nil
+	}
+	data, err := base64.RawURLEncoding.DecodeString(text)
+	if err != nil || json.Unmarshal(data, &key) != nil {
+		return key, badRequest{"problem.after"}
+	}
+	return key, nil
+}
+
+// address is a path with a query in which one value is another one; "" leaves it
+// out.
+func address(path string, query url.Values, name, value string) string {
+	changed := url.Values{}
+	for k, values := range query {
+		if k != name && values[0] != "" {
+			changed[k] = values
+		}
+	}
+	if value != "" {
+		changed.Set(name, value)
+	}
+	if len(changed) == 0 {
+		return path
+	}
+	return path + "?" + changed.Encode()
+}
+
+// instant is a store's instant as the visitor reads it.
+func (v *visit) instant(at store.Instant) when { return v.when(at.Time) }

@@ -1,0 +1,391 @@
+package ui
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"gatehouse/access"
+	"gatehouse/store"
+)
+
+func (s *Server) peopleRoutes() []route {
+	return []route{
+		{"GET", "/people", needs{access.ConsolePeople, access.LevelView}, s.people},
+		{"GET", "/people.csv", needs{access.ConsolePeople, access.LevelView}, s.peopleCSV},
+	}
+}
+
+// peoplePage is the list of people. All of its state is in the address.
+type peoplePage struct {
+	page
+	Search  field
+	Filters []field
+	// Filtered says that there is something to clear.
+	Filtered  bool
+	Count     string
+	Elsewhere string // how many a scoped visitor doesn't see
+	Table     table
+	People    []personRow
+	CSV       string
+	Pager     pager
+	Empty     empty
+}
+
+type personRow struct {
+	Name, UserName, Connection string
+	Href                       string
+	// State is empty for whoever is live; Kind for an employee.
+	State, Kind string
+	Chips       []chip
+	More        int // chips not shown
+	Elsewhere   int
+}
+
+const (
+	peoplePerPage = 50
+	chipsPerRow   = 3
+	// countPeople is up to how many people a list says how many exactly; counting
+	// 100,000 takes longer than showing the first of them.
+	countPeople = 10_000
+)
+
+// peopleQuery is what an address asks for.
+type peopleQuery struct {
+	store.PeopleFilter
+	granted     *granted
+	connections []store.Connection
+	fields      []field
+	filtered    bool
+}
+
+func (s *Server) people(w http.ResponseWriter, r *http.Request, v *visit) error {
+	ctx := r.Context()
+	q, err := s.peopleQuery(r, v)
+	if err != nil {
+		return err
+	}
+	after, err := place[store.PeopleKey](r)
+	if err != nil {
+		return err
+	}
+	list, err := s.store.People(ctx, v.tenant(), q.PeopleFilter)
+	if err != nil {
+		return err
+	}
+	found, _, err := list.Page(ctx, after, peoplePerPage+1)
+	if err != nil {
+		return err
+	}
+	p := &peoplePage{
+		page:    v.page("people.title"),
+		Search:  field{Name: "q", Label: v.words.t("people.search"), Value: q.Text, Type: "search"},
+		Filters: q.fields, Filtered: q.filtered,
+		CSV:   address("/people.csv", r.URL.Query(), "after", ""),
+		Table: table{ID: "people", Caption: v.words.t("people.title"), Hidden: true, Columns: v.columns("people.name:wide", "people.access:wide", "people.connection", "people.state:narrow")},
+	}
+	var next *store.PeopleKey
+	if len(found) > peoplePerPage {
+		found = found[:peoplePerPage]
+		key := found[peoplePerPage-1].Key()
+		next = &key
+	}
+	p.Pager = keyset(r, next)
+	for _, one := range found {
+		p.People = append(p.People, q.row(v, one))
+	}
+	if p.Count, p.Elsewhere, err = s.countPeople(ctx, v, q, list); err != nil {
+		return err
+	}
+	switch {
+	case len(found) > 0:
+	case q.filtered:
+		p.Empty = empty{Text: v.words.t("people.nobody"), Href: "/people", Link: v.words.t("people.clear")}
+	case v.scoped(access.ConsolePeople, access.LevelView):
+		p.Empty = empty{Text: v.words.t("people.noneHere")}
+	default:
+		p.Empty = empty{Text: v.words.t("people.none"), Href: v.link("/sync/new"), Link: v.words.t("people.connect")}
+	}
+	return s.render(w, http.StatusOK, "people", p)
+}
+
+// countPeople says how many there are, and how many elsewhere.
+func (s *Server) countPeople(ctx context.Context, v *visit, q *peopleQuery, list *store.PeopleList) (count, elsewhere string, err error) {
+	var n int
+	all, err := s.countAll(ctx, v)
+	if err == nil && !q.filtered && !v.scoped(access.ConsolePeople, access.LevelView) {
+		return v.words.n("people.count", all), "", nil
+	}
+	if err == nil {
+		n, err = list.Count(ctx, countPeople)
+	}
+	if err != nil {
+		return "", "", err
+	}
+	if count = v.words.n("people.count", n); n > countPeople {
+		count = v.words.t("people.many", "n", countPeople)
+	}
+	if !q.filtered && n <= countPeople && all > n {
+		elsewhere = v.words.n("people.elsewhere", all-n)
+	}
+	return count, elsewhere, nil
+}
+
+// countAll is how many people the tenant has.
+func (s *Server) countAll(ctx context.Context, v *visit) (n int, err error) {
+	sizes, err := s.store.ConnectionSizes(ctx, v.tenant())
+	for _, size := range sizes {
+		n += size.Users
+	}
+	return n, err
+}
+
+// own is whom a visitor may see by name: those with access inside her sites.
+// Everyone, for whoever may see all.
+func (v *visit) own(g *granted, areas []access.Area) access.Audience {
+	if !v.scoped(access.ConsolePeople, access.LevelView) {
+		return access.Audience{Everyone: true}
+	}
+	return g.audience(func(grant *access.Grant) bool { return g.inside(grant, areas) })
+}
+
+// peopleQuery reads the filters of an address, and makes the controls for them.
+func (s *Server) peopleQuery(r *http.Request, v *visit) (*peopleQuery, error) {
+	ctx, query := r.Context(), r.URL.Query()
+	areas := v.area(access.ConsolePeople, access.LevelView)
+	q := &peopleQuery{}
+	q.Text = strings.TrimSpace(query.Get("q"))
+	q.Connection = store.ConnectionID(query.Get("connection"))
+	q.State = store.PersonState(query.Get("state"))
+	q.filtered = slices.ContainsFunc([]string{"q", "connection", "group", "site", "role", "state"}, func(name string) bool { return query.Get(name) != "" })
+	q.granted = v.granted(v.policy, v.now, nil)
+	mine := v.own(q.granted, areas)
+	if !mine.Everyone {
+		q.granted.within = areas
+		q.Among = append(q.Among, mine)
+	}
+	var err error
+	if q.connections, err = s.store.Connections(ctx, v.tenant()); err != nil {
+		return nil, err
+	}
+	group, err := s.groupFilter(ctx, v, query.Get("group"), mine, q)
+	if err != nil {
+		return nil, err
+	}
+	site, role := v.siteFilter(query.Get("site"), areas), v.roleFilter(query.Get("role"))
+	if site.Value != "" || role.Value != "" {
+		where := access.SiteID(site.Value)
+		q.Among = append(q.Among, q.granted.audience(func(grant *access.Grant) bool {
+			return (role.Value == "" || role.Value == string(grant.Product)+"/"+string(grant.Role)) && (where == "" || q.granted.reaches(grant, where)) &&
+				(q.granted.within == nil || q.granted.inside(grant, areas))
+		}))
+	}
+	q.fields = []field{group, site, role, v.connectionFilter(query, q.connections), v.stateFilter(query)}
+	return q, nil
+}
+
+// reaches reports whether a grant covers a site, or something below it.
+func (g *granted) reaches(grant *access.Grant, id access.SiteID) bool {
+	site, ok := g.policy.Site(id)
+	return ok && g.inside(grant, []access.Area{g.around(site)})
+}
+
+// around is everywhere at a site, in the other dimensions anywhere.
+func (g *granted) around(site access.Site) access.Area {
+	area := access.Area{}
+	console, _ := g.policy.Product(access.ConsoleID)
+	for _, d := range console.Dimensions {
+		area[d] = access.Part{All: true}
+	}
+	area[site.Dimension] = access.Part{Sites: []access.SiteID{site.ID}}
+	return area
+}
+
+// groupFilter picks the members of a group, named by its id or, since there may be
+// thousands, by its name.
+func (s *Server) groupFilter(ctx context.Context, v *visit, value string, mine access.Audience, q *peopleQuery) (field, error) {
+	options, err := s.groupOptions(ctx, v, mine, q.connections)
+	if err != nil {
+		return field{}, err
+	}
+	f := choose("group", v.words.t("people.group"), v.words.t("people.anyGroup"), value, options)
+	if value == "" {
+		return f, nil
+	}
+	group, _, err := s.store.GroupNamed(ctx, v.tenant(), value)
+	unknown := errors.Is(err, store.ErrNotFound) || err == nil && !mine.Everyone && !slices.Contains(mine.Groups, access.GroupID(group.ID))
+	switch {
+	case unknown:
+		f.Error = v.words.t("people.noGroup", "name", value)
+	case errors.Is(err, store.ErrAmbiguous):
+		f.Error = v.words.t("people.twoGroups", "name", value)
+	case err != nil:
+		return f, err
+	default:
+		if f.Options == nil {
+			f.Value = group.DisplayName
+		}
+		q.Among = append(q.Among, access.Audience{Groups: []access.GroupID{access.GroupID(group.ID)}})
+		return f, nil
+	}
+	q.Among = append(q.Among, access.Audience{}) // nobody
+	return f, nil
+}
+
+// groupOptions are the groups to choose from, more than maxOptions if there are.
+func (s *Server) groupOptions(ctx context.Context, v *visit, mine access.Audience, connections []store.Connection) ([]option, error) {
+	var options []option
+	if !mine.Everyone {
+		names, err := s.store.Names(ctx, v.tenant(), nil, mine.Groups)
+		for id, name := range names {
+			options = append(options, option{Value: id, Text: name})
+		}
+		sortOptions(options)
+		return options, err
+	}
+	for _, c := range connections {
+		groups, _, err := s.store.Groups(ctx, c.Ref(), store.Query{Limit: maxOptions + 1})
+		if err != nil {
+			return nil, err
+		}
+		for _, g := range groups {
+			options = append(options, option{Value: string(g.ID), Text: g.DisplayName})
+		}
+	}
+	sortOptions(options)
+	return options, nil
+}
+
+func sortOptions(options []option) {
+	slices.SortFunc(options, func(a, b option) int {
+		return cmp.Or(cmp.Compare(store.Fold(a.Text), store.Fold(b.Text)), cmp.Compare(a.Value, b.Value))
+	})
+}
+
+// siteFilter offers the sites inside the visitor's areas. A site is named by its
+// id, or by its key or name where there are too many to choose from.
+func (v *visit) siteFilter(value string, areas []access.Area) field {
+	options := v.siteOptions(areas)
+	if key := store.Fold(value); key != "" {
+		for _, o := range options {
+			site, _ := v.policy.Site(access.SiteID(o.Value))
+			if key == store.Fold(site.Key) || key == store.Fold(site.Name) {
+				value = o.Value
+			}
+		}
+	}
+	return choose("site", v.words.t("people.site"), v.words.t("people.anySite"), value, options)
+}
+
+// siteOptions are the sites inside some areas.
+func (v *visit) siteOptions(areas []access.Area) []option {
+	var options []option
+	for _, site := range v.policy.Catalogue().Sites {
+		here := access.Place{site.Dimension: site.ID}
+		if slices.ContainsFunc(areas, func(a access.Area) bool {
+			return v.policy.Contains(access.Area{site.Dimension: a[site.Dimension]}, here)
+		}) {
+			options = append(options, option{Value: string(site.ID), Text: cmp.Or(site.Name, site.Key, string(site.ID))})
+		}
+	}
+	sortOptions(options)
+	return options
+}
+
+func (v *visit) roleFilter(value string) field {
+	var options []option
+	for _, product := range v.policy.Products() {
+		for _, role := range product.Roles {
+			options = append(options, option{
+				Value: string(product.ID) + "/" + string(role.ID),
+				Text:  cmp.Or(product.Name, string(product.ID)) + ": " + cmp.Or(role.Name, string(role.ID)),
+			})
+		}
+	}
+	return choose("role", v.words.t("people.role"), v.words.t("people.anyRole"), value, options)
+}
+
+func (v *visit) connectionFilter(query url.Values, connections []store.Connection) field {
+	var options []option
+	for _, c := range connections {
+		options = append(options, option{Value: string(c.ID), Text: c.Name})
+	}
+	return choose("connection", v.words.t("people.connection"), v.words.t("people.anyConnection"), query.Get("connection"), options)
+}
+
+func (v *visit) stateFilter(query url.Values) field {
+	var options []option
+	for _, state := range store.PersonStates() {
+		options = append(options, option{Value: string(state), Text: v.words.t("state." + string(state))})
+	}
+	return choose("state", v.words.t("people.state"), v.words.t("people.anyState"), query.Get("state"), options)
+}
+
+// row is somebody on the page.
+func (q *peopleQuery) row(v *visit, one store.Somebody) personRow {
+	row := personRow{Name: name(one), UserName: one.UserName, Href: v.link("/people/" + one.ID)}
+	for _, c := range q.connections {
+		if c.ID == one.Connection {
+			row.Connection = c.Name
+		}
+	}
+	if state := stateOf(one.Person, v); state != store.PersonLive {
+		row.State = v.words.t("state." + string(state))
+	}
+	if one.Person.Kind != access.KindEmployee {
+		row.Kind = v.words.t("kind." + string(one.Person.Kind))
+	}
+	row.Chips, row.Elsewhere = q.granted.chips(one.Subject)
+	if len(row.Chips) > chipsPerRow {
+		row.Chips, row.More = row.Chips[:chipsPerRow], len(row.Chips)-chipsPerRow
+	}
+	return row
+}
+
+// stateOf is the first reason why somebody isn't live, or that she is.
+func stateOf(p access.Person, v *visit) store.PersonState {
+	switch {
+	case !p.Active:
+		return store.PersonInactive
+	case !p.LoginAllowed:
+		return store.PersonBlocked
+	case !p.Live(v.now):
+		return store.PersonExpired
+	}
+	return store.PersonLive
+}
+
+// peopleCSV is all of the list, as a file.
+func (s *Server) peopleCSV(w http.ResponseWriter, r *http.Request, v *visit) error {
+	q, err := s.peopleQuery(r, v)
+	if err != nil {
+		return err
+	}
+	ctx := r.Context()
+	list, err := s.store.People(ctx, v.tenant(), q.PeopleFilter)
+	if err != nil {
+		return err
+	}
+	var after store.PeopleKey
+	rows := func() ([][]string, error) {
+		found, _, err := list.Page(ctx, after, 1000)
+		var all [][]string
+		for _, one := range found {
+			row := q.row(v, one)
+			chips, _ := q.granted.chips(one.Subject)
+			var has []string
+			for _, c := range chips {
+				has = append(has, c.Title)
+			}
+			all = append(all, []string{row.Name, row.UserName, row.Connection, v.words.t("state." + string(stateOf(one.Person, v))),
+				v.words.t("kind." + string(one.Person.Kind)), strings.Join(has, "; "), one.ID})
+			after = one.Key()
+		}
+		return all, err
+	}
+	return v.csv(w, "people.csv", []string{"people.name", "people.userName", "people.connection", "people.state", "people.kind", "people.access", "people.id"}, rows)
+}

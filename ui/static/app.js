@@ -1,0 +1,85 @@
+// Saves steps on pages that work without it. Nothing here makes markup of text:
+// the browser parses a page of ours, and parts of that page take the place of the
+// old ones.
+"use strict";
+(() => {
+  const one = id => document.getElementById(id);
+
+  // load fetches a page of ours and puts its elements of these ids in place. If they
+  // aren't there, the page is another one, such as the sign-in: go there.
+  const latest = {};
+  const load = (url, ids, done) => {
+    const request = latest[ids] = new XMLHttpRequest();
+    request.open("GET", url);
+    request.responseType = "document";
+    request.onload = () => {
+      if (latest[ids] !== request) return; // an older answer that comes late
+      for (const id of ids) {
+        const old = one(id), fresh = request.response && request.response.getElementById(id);
+        if (!old) continue;
+        if (!fresh) return location.assign(url);
+        if (old.getAttribute("role") === "status") old.textContent = fresh.textContent;
+        else old.replaceWith(document.adoptNode(fresh));
+      }
+      if (done) done();
+    };
+    request.send();
+  };
+
+  // A form with data-live shows its results while somebody types.
+  let typing;
+  const live = form => {
+    const query = new URLSearchParams(new FormData(form));
+    for (const [name, value] of [...query]) if (!value) query.delete(name);
+    const url = form.getAttribute("action") + (query.size ? "?" + query : "");
+    load(url, form.dataset.live.split(" "), () => { if (!form.closest("dialog")) history.replaceState(null, "", url); });
+  };
+  document.addEventListener("input", event => {
+    const form = event.target.form;
+    if (!form || !form.dataset.live) return;
+    clearTimeout(typing);
+    typing = setTimeout(live, event.target.type === "search" || event.target.type === "text" ? 150 : 0, form);
+  });
+
+  // An element with data-poll and an id asks again every so many milliseconds, for as
+  // long as what comes has data-poll too.
+  const poll = () => {
+    for (const part of document.querySelectorAll("[data-poll][id]")) {
+      if (part.polling) continue;
+      part.polling = setTimeout(() => {
+        part.polling = 0;
+        if (document.hidden) return poll();
+        load(location.href, [part.id], poll);
+      }, Number(part.dataset.poll));
+    }
+  };
+  poll();
+
+  // A button with data-copy copies the text of the element of that id.
+  document.addEventListener("click", async event => {
+    const button = event.target.closest("button[data-copy]");
+    if (!button) return;
+    const from = one(button.dataset.copy), text = button.textContent;
+    await navigator.clipboard.writeText(from.value || from.textContent);
+    button.textContent = button.dataset.copied;
+    setTimeout(() => { button.textContent = text; }, 2000);
+  });
+
+  // Ctrl-K, or Cmd-K, searches from anywhere; the arrows go through what is found.
+  const palette = one("palette");
+  document.addEventListener("keydown", event => {
+    if (!palette) return;
+    if ((event.ctrlKey || event.metaKey) && !event.shiftKey && !event.altKey && event.key.toLowerCase() === "k") {
+      event.preventDefault();
+      if (!palette.open) palette.showModal();
+      palette.querySelector("input").select();
+      live(palette.querySelector("form"));
+      return;
+    }
+    if (!palette.open || event.key !== "ArrowDown" && event.key !== "ArrowUp") return;
+    event.preventDefault();
+    const stops = [...palette.querySelectorAll("input, a")];
+    const step = event.key === "ArrowDown" ? 1 : -1, at = stops.indexOf(document.activeElement);
+    stops[(at + step + stops.length) % stops.length].focus();
+  });
+})();
