@@ -128,8 +128,13 @@ type place struct {
 
 func acme(t *testing.T, s *store.Store) place {
 	t.Helper()
+	return acmeNamed(t, s, "acme")
+}
+
+func acmeNamed(t *testing.T, s *store.Store, name string) place {
+	t.Helper()
 	p := place{Store: s, actor: store.Actor{Kind: store.ActorSCIM, ID: "token-7"}}
-	tenant, err := s.EnsureTenant(t.Context(), p.actor, "acme")
+	tenant, err := s.EnsureTenant(t.Context(), p.actor, name)
 	if err != nil {
 		t.Fatal(err)
 	}

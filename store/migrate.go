@@ -70,12 +70,37 @@ func restored(ctx context.Context, p *pool) error {
 			(SELECT c.xid FROM changes c WHERE c.tenant_id = t.id ORDER BY c.xid DESC, c.id DESC LIMIT 1) newest
 		WHERE newest.xid >= pg_snapshot_xmax(pg_current_snapshot()))`)
 	if err == nil && elsewhere {
-		_, err = p.db.ExecContext(ctx, `UPDATE changes SET xid = '0'`)
+		err = resetOrder(ctx, p)
 	}
 	if err != nil {
 		return fmt.Errorf("migrate: the order of the log: %w", err)
 	}
 	return nil
+}
+
+// restoredEnd is a cursor behind all that was sealed before a restore.
+const restoredEnd = "0.ffffffff-ffff-ffff-ffff-ffffffffffff"
+
+// resetOrder puts what is sealed first, and what isn't yet behind it: in the order
+// of ids, since that of the transactions is known only to the seals.
+func resetOrder(ctx context.Context, p *pool) error {
+	tx, err := p.db.BeginTxx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }() // done already, or nothing more can be done
+	for _, statement := range []string{
+		`WITH ends AS (SELECT DISTINCT ON (tenant_id) tenant_id, CAST(split_part(cursor, '.', 1) AS xid8) AS xid, CAST(split_part(cursor, '.', 2) AS uuid) AS id
+			FROM seals ORDER BY tenant_id, seq DESC)
+		UPDATE changes c SET xid = CASE WHEN (c.xid, c.id) <= (e.xid, e.id) THEN CAST('0' AS xid8) ELSE CAST('1' AS xid8) END
+		FROM tenants t LEFT JOIN ends e ON e.tenant_id = t.id WHERE c.tenant_id = t.id`,
+		`UPDATE seals SET cursor = '` + restoredEnd + `'`,
+	} {
+		if _, err := tx.ExecContext(ctx, statement); err != nil {
+			return err
+		}
+	}
+	return tx.Commit()
 }
 
 // sqliteFile is the file that a database URL names, if it names one.

@@ -177,6 +177,7 @@ type Store struct {
 	// refusals are those of this minute.
 	refusalsMu sync.Mutex
 	refusals   map[refusalsOf]*refusals
+	logChecks  logChecks
 }
 
 // Open connects to the database at url, sqlite://FILE or postgres://…, and

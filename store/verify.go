@@ -39,6 +39,11 @@ func (s *Store) Verify(ctx context.Context) ([]Finding, error) {
 		return nil, fmt.Errorf("verify keys: %w", err)
 	}
 	findings = append(findings, keys...)
+	sealed, err := s.verifySeals(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("verify seals: %w", err)
+	}
+	findings = append(findings, sealed...)
 	policies, err := s.verifyPolicies(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("verify policies: %w", err)
@@ -210,6 +215,25 @@ func policyWithoutChange(column, suffix string) string {
 			LEFT JOIN changes c ON c.tenant_id = o.tenant_id AND c.id = o.`+column+` WHERE c.id IS NULL`)
 	}
 	return strings.Join(queries, " UNION ALL ")
+}
+
+// verifySeals compares the log of every tenant with its seals.
+func (s *Store) verifySeals(ctx context.Context) ([]Finding, error) {
+	tenants, err := s.Tenants(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var findings []Finding
+	for _, t := range tenants {
+		check, err := s.CheckLog(ctx, t.ID)
+		if err != nil {
+			return nil, err
+		}
+		for _, b := range check.Breaks {
+			findings = append(findings, Finding{Check: "the log is as it was sealed", Detail: "tenant " + t.Name + ": " + b.String()})
+		}
+	}
+	return findings, nil
 }
 
 // verifyPolicies reads the policy of every tenant and looks for grants of what

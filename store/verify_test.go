@@ -61,6 +61,7 @@ func TestVerifyFindsDamage(t *testing.T) {
 		sound(t, s)
 		clean(t, s)
 		db := raw(t, url)
+		unguard(t, db, url)
 		if !isSQLite(url) { // where a raw connection doesn't check foreign keys
 			for _, drop := range column(t, db, `SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname)
 				FROM pg_constraint WHERE contype = 'f'`) {

@@ -49,6 +49,7 @@ func TestVerifyFindsDamagedWebhooks(t *testing.T) {
 		})
 		clean(t, s)
 		db := raw(t, url)
+		unguard(t, db, url)
 		for _, table := range tables {
 			mustExec(t, db, `CREATE TABLE sound_`+table+` AS SELECT * FROM `+table)
 		}

@@ -3,8 +3,10 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 
@@ -44,18 +46,27 @@ func (migrateCmd) Run(a *app) error {
 	return a.print(map[string]int64{"schema": v}, fmt.Sprintf("The database has schema %d.\n", v))
 }
 
-type verifyCmd struct{}
+type verifyCmd struct {
+	Seal []string `placeholder:"TENANT:NUMBER:HASH" help:"A seal of the log that was noted before, to compare (repeatable)."`
+}
 
 // Help shows an example.
 func (verifyCmd) Help() string {
 	return `Reads everything and changes nothing; may run beside the server. Exit status 1
-when something was found.
+when something was found. Of each tenant it says where the seals of its log end:
+noted elsewhere, that is what a later --seal is compared with.
 
 Example: gatehouse verify --json`
 }
 
+// sealedLog is where a tenant's seals end.
+type sealedLog struct {
+	Tenant string `json:"tenant"`
+	store.LogCheck
+}
+
 // Run verifies.
-func (verifyCmd) Run(a *app) error {
+func (c verifyCmd) Run(a *app) error {
 	st, err := store.Open(a.ctx, a.cfg.DatabaseURL, store.Options{Patient: true})
 	if err != nil {
 		return err
@@ -65,18 +76,98 @@ func (verifyCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	text := "Everything is as it must be.\n"
-	if len(findings) > 0 {
-		var b strings.Builder
-		for _, f := range findings {
-			fmt.Fprintf(&b, "%s: %s\n", f.Check, f.Detail)
-		}
-		text = b.String()
+	noted, err := c.compareNoted(a, st)
+	if err != nil {
+		return err
 	}
-	if err := a.print(map[string]any{"findings": findings}, text); err != nil || len(findings) == 0 {
+	findings = append(findings, noted...)
+	logs, err := sealedLogs(a.ctx, st)
+	if err != nil {
+		return err
+	}
+	var b strings.Builder
+	for _, f := range findings {
+		fmt.Fprintf(&b, "%s: %s\n", f.Check, f.Detail)
+	}
+	if len(findings) == 0 {
+		b.WriteString("Everything is as it must be.\n")
+	}
+	for _, l := range logs {
+		fmt.Fprintln(&b, l)
+	}
+	if err := a.print(map[string]any{"findings": findings, "logs": logs}, b.String()); err != nil || len(findings) == 0 {
 		return err
 	}
 	return exitStatus(1)
+}
+
+// compareNoted finds noted seals that the log doesn't have.
+func (c verifyCmd) compareNoted(a *app, st *store.Store) (findings []store.Finding, err error) {
+	for _, noted := range c.Seal {
+		// From behind, since a tenant's name may hold anything.
+		rest, hash, _ := cutLast(noted, ":")
+		name, number, found := cutLast(rest, ":")
+		seq, numberErr := strconv.ParseInt(number, 10, 64)
+		if !found || numberErr != nil {
+			return nil, fmt.Errorf("--seal %q: want TENANT:NUMBER:HASH, as 'gatehouse verify' prints them", noted)
+		}
+		t, err := st.TenantNamed(a.ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		got, err := st.SealHash(a.ctx, t.ID, seq)
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+			findings = append(findings, store.Finding{Check: "the log has the seal that was noted", Detail: fmt.Sprintf("tenant %s: there is no seal %d", t.Name, seq)})
+		case err != nil:
+			return nil, err
+		case got != strings.ToLower(hash):
+			findings = append(findings, store.Finding{Check: "the log has the seal that was noted", Detail: fmt.Sprintf("tenant %s: seal %d is %s", t.Name, seq, got)})
+		}
+	}
+	return findings, nil
+}
+
+func cutLast(s, sep string) (before, after string, found bool) {
+	i := strings.LastIndex(s, sep)
+	if i < 0 {
+		return s, "", false
+	}
+	return s[:i], s[i+len(sep):], true
+}
+
+// sealedLogs gives what verifying has just found of each tenant's log.
+func sealedLogs(ctx context.Context, st *store.Store) ([]sealedLog, error) {
+	tenants, err := st.Tenants(ctx)
+	if err != nil {
+		return nil, err
+	}
+	logs := []sealedLog{}
+	for _, t := range tenants {
+		if check := st.LastLogCheck(t.ID); !check.At.IsZero() { // else it came a moment ago
+			logs = append(logs, sealedLog{t.Name, check})
+		}
+	}
+	return logs, nil
+}
+
+// String says it in a line.
+func (l sealedLog) String() string {
+	if l.Seals == 0 {
+		return fmt.Sprintf("%s: not sealed yet: %s, which the server does", l.Tenant, changes(l.Unsealed))
+	}
+	text := fmt.Sprintf("%s: sealed up to %s:%d:%s: %s", l.Tenant, l.Tenant, l.Seals, l.Hash, changes(l.Changes))
+	if l.Unsealed > 0 {
+		text += fmt.Sprintf("; not sealed yet: %s", changes(l.Unsealed))
+	}
+	return text
+}
+
+func changes(n int64) string {
+	if n == 1 {
+		return "1 change"
+	}
+	return fmt.Sprintf("%d changes", n)
 }
 
 type routesCmd struct{}

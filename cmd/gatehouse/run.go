@@ -103,6 +103,9 @@ func (s *server) readyz(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// sealEvery is how long a change of the log waits for its seal.
+const sealEvery = 3 * time.Second
+
 // run serves until ctx ends, then lets requests in progress finish. It calls
 // ready with the address once that is open.
 func (s *server) run(ctx context.Context, l net.Listener, ready func(addr string)) error {
@@ -147,6 +150,7 @@ func (s *server) run(ctx context.Context, l net.Listener, ready func(addr string
 	wg.Go(func() { s.ui.Run(background) })
 	wg.Go(func() { s.webhooks.Run(background) })
 	wg.Go(func() { s.sweepSignIn(background) })
+	wg.Go(func() { s.store.KeepSealed(background, sealEvery, s.log) })
 	go serve(main, l)
 	ready(l.Addr().String())
 

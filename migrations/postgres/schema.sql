@@ -1,5 +1,13 @@
 -- Made by 'make schema' from the migrations: read it, don't edit it.
 
+CREATE FUNCTION public.refuse_append_only() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    RAISE EXCEPTION 'the log is append-only';
+END
+$$;
+
 CREATE TABLE public.access_tokens (
     tenant_id uuid NOT NULL,
     id uuid NOT NULL,
@@ -364,6 +372,23 @@ CREATE TABLE public.requests (
     answer_note text NOT NULL
 );
 
+CREATE TABLE public.seal_heads (
+    tenant_id uuid NOT NULL,
+    seq bigint NOT NULL,
+    hash bytea NOT NULL
+);
+
+CREATE TABLE public.seals (
+    tenant_id uuid NOT NULL,
+    seq bigint NOT NULL,
+    cursor text NOT NULL,
+    changes bigint NOT NULL,
+    previous bytea NOT NULL,
+    covers bytea NOT NULL,
+    hash bytea NOT NULL,
+    sealed_at bigint NOT NULL
+);
+
 CREATE TABLE public.secrets (
     name text NOT NULL,
     value bytea NOT NULL
@@ -706,6 +731,12 @@ ALTER TABLE ONLY public.providers
 ALTER TABLE ONLY public.requests
     ADD CONSTRAINT requests_pkey PRIMARY KEY (tenant_id, id);
 
+ALTER TABLE ONLY public.seal_heads
+    ADD CONSTRAINT seal_heads_pkey PRIMARY KEY (tenant_id);
+
+ALTER TABLE ONLY public.seals
+    ADD CONSTRAINT seals_pkey PRIMARY KEY (tenant_id, seq);
+
 ALTER TABLE ONLY public.secrets
     ADD CONSTRAINT secrets_pkey PRIMARY KEY (name);
 
@@ -794,6 +825,10 @@ CREATE INDEX ceremonies_by_user ON public.ceremonies USING btree (tenant_id, use
 
 CREATE INDEX ceremonies_in_order ON public.ceremonies USING btree (tenant_id, begun_at, key);
 
+CREATE INDEX changes_by_action ON public.changes USING btree (tenant_id, action, id) WHERE (action <> ALL (ARRAY['user.created'::text, 'user.updated'::text, 'group.created'::text, 'group.updated'::text, 'group.members'::text, 'access_token.created'::text]));
+
+CREATE INDEX changes_by_actor ON public.changes USING btree (tenant_id, actor_id, id) WHERE (actor_kind <> 'scim'::text);
+
 CREATE INDEX changes_by_subject ON public.changes USING btree (tenant_id, subject_id, id);
 
 CREATE INDEX changes_in_order ON public.changes USING btree (tenant_id, xid, id);
@@ -875,6 +910,14 @@ CREATE INDEX webhook_deliveries_due ON public.webhook_deliveries USING btree (te
 CREATE INDEX webhook_deliveries_ended ON public.webhook_deliveries USING btree (tenant_id, ended_at) WHERE (state <> 'waiting'::text);
 
 CREATE INDEX webhook_deliveries_in_order ON public.webhook_deliveries USING btree (tenant_id, webhook_id, seq);
+
+CREATE TRIGGER changes_are_kept BEFORE DELETE OR TRUNCATE ON public.changes FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_append_only();
+
+CREATE TRIGGER changes_stay BEFORE UPDATE OF tenant_id, id, at, actor_kind, actor_id, request_id, connection_id, action, subject_kind, subject_id, subject_name, detail ON public.changes FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_append_only();
+
+CREATE TRIGGER seals_are_kept BEFORE DELETE OR TRUNCATE ON public.seals FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_append_only();
+
+CREATE TRIGGER seals_stay BEFORE UPDATE OF tenant_id, seq, changes, previous, covers, hash, sealed_at ON public.seals FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_append_only();
 
 ALTER TABLE ONLY public.access_tokens
     ADD CONSTRAINT access_tokens_tenant_id_credential_id_fkey FOREIGN KEY (tenant_id, credential_id) REFERENCES public.client_credentials(tenant_id, id) ON DELETE CASCADE;

@@ -35,6 +35,14 @@ CREATE INDEX ceremonies_by_user ON ceremonies (tenant_id, user_id) WHERE user_id
 
 CREATE INDEX ceremonies_in_order ON ceremonies (tenant_id, begun_at, key);
 
+CREATE TRIGGER changes_are_kept BEFORE DELETE ON changes BEGIN
+    SELECT RAISE(ABORT, 'the log is append-only');
+END;
+
+CREATE TRIGGER changes_stay BEFORE UPDATE ON changes BEGIN
+    SELECT RAISE(ABORT, 'the log is append-only');
+END;
+
 CREATE TABLE "changes" (
     seq           integer PRIMARY KEY,
     tenant_id     text NOT NULL,
@@ -51,6 +59,11 @@ CREATE TABLE "changes" (
     detail        text NOT NULL,
     UNIQUE (tenant_id, id)
 );
+
+CREATE INDEX changes_by_action ON changes (tenant_id, action, id)
+    WHERE action NOT IN ('user.created', 'user.updated', 'group.created', 'group.updated', 'group.members', 'access_token.created');
+
+CREATE INDEX changes_by_actor ON changes (tenant_id, actor_id, id) WHERE actor_kind <> 'scim';
 
 CREATE INDEX changes_by_subject ON changes (tenant_id, subject_id, id);
 
@@ -455,6 +468,32 @@ CREATE INDEX requests_by_connection ON requests (tenant_id, connection_id, id);
 CREATE INDEX requests_by_resource ON requests (tenant_id, resource_id, id) WHERE resource_id <> '';
 
 CREATE INDEX requests_with_cause ON requests (tenant_id, connection_id, id) WHERE cause <> '';
+
+CREATE TABLE seal_heads (
+    tenant_id text PRIMARY KEY,
+    seq       integer NOT NULL,
+    hash      blob NOT NULL
+) WITHOUT ROWID;
+
+CREATE TRIGGER seals_are_kept BEFORE DELETE ON seals BEGIN
+    SELECT RAISE(ABORT, 'the log is append-only');
+END;
+
+CREATE TRIGGER seals_stay BEFORE UPDATE ON seals BEGIN
+    SELECT RAISE(ABORT, 'the log is append-only');
+END;
+
+CREATE TABLE seals (
+    tenant_id text NOT NULL,
+    seq       integer NOT NULL,
+    cursor    text NOT NULL,
+    changes   integer NOT NULL,
+    previous  blob NOT NULL,
+    covers    blob NOT NULL,
+    hash      blob NOT NULL,
+    sealed_at integer NOT NULL,
+    PRIMARY KEY (tenant_id, seq)
+);
 
 CREATE TABLE secrets (
     name  text PRIMARY KEY,
