@@ -1,5 +1,7 @@
 package store
 
+import "context"
+
 // UsersQuery is the SQL that Users asks for a page with.
 func (s *Store) UsersQuery(c ConnectionRef, q Query) (query string, args []any) {
 	query, args = s.pageQuery(c, q, `SELECT `+userColumns, userIndex)
@@ -32,3 +34,13 @@ func (s *Store) SessionQuery(secret string) (query string, args []any) {
 
 // GuardQuery is the SQL with which a user's removal looks for rights in the console.
 func (s *Store) GuardQuery() string { return s.pool.db.Rebind(guardQuery) }
+
+// AuditQuery is the SQL that Audit finds changes with.
+func (s *Store) AuditQuery(ctx context.Context, tenant TenantID, f AuditFilter) (query string, args []any) {
+	find, _, err := s.auditQuery(ctx, tenant, f)
+	if err != nil {
+		panic(err)
+	}
+	query, args = find("", 20)
+	return s.pool.db.Rebind(query), args
+}
