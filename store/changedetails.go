@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -163,8 +164,8 @@ func (r reader) membersBy(ctx context.Context, c Change, field string, m members
 	return details[:min(len(details), maxDetails)], nil
 }
 
-// flat is a JSON object with a dotted name for each simple value in it. Lists, and
-// what is no object, are values.
+// flat is a JSON object with a dotted name for each simple value in it; lists are
+// values. What is no object is all of it: "value".
 func flat(object []byte) map[string]string {
 	all := map[string]string{}
 	var walk func(prefix string, value json.RawMessage)
@@ -176,9 +177,7 @@ func flat(object []byte) map[string]string {
 			}
 			return
 		}
-		if prefix != "" {
-			all[prefix] = shown(value)
-		}
+		all[cmp.Or(prefix, "value")] = shown(value)
 	}
 	walk("", object)
 	return all

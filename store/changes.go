@@ -52,6 +52,24 @@ const (
 	MembersChanged     = "group.members"
 )
 
+// Actions gives all actions of the log, for whoever lets people choose from them.
+func Actions() []string {
+	return []string{
+		TenantCreated, ConnectionCreated, TokenCreated, TokenRevoked, KeyCreated, KeyRevoked,
+		ClientCreated, ClientRevoked, SecretCreated, SecretRevoked, FederationCreated, FederationRevoked, AccessTokenCreated,
+		UserCreated, UserUpdated, UserActivated, UserDeactivated, UserDeleted,
+		GroupCreated, GroupUpdated, GroupDeleted, MembersChanged,
+		PersonLoginBlocked, PersonLoginAllowed, PersonExpiryChanged, PersonChanged,
+		SessionCreated, SessionEnded, IdentityLinked, IdentityUnlinked, ProviderSet, ProviderRemoved, SignInRefused, AccessRefused,
+		SetupCreated, SetupUsed, BreakGlassCreated, BreakGlassUsed,
+		InvitationWasCreated, InvitationWasSentAgain, InvitationWasAccepted, InvitationWasWithdrawn, InvitationWasLocked,
+		PasskeyAdded, PasskeyRenamed, PasskeyRemoved, PasskeyRefused,
+		DimensionCreated, DimensionChanged, DimensionRemoved, SiteCreated, SiteChanged, SiteMoved, SiteArchived, SiteRestored,
+		ProductCreated, ProductChanged, ProductRemoved, GrantCreated, GrantChanged, GrantEnded, GrantSleeping, GrantRelinked,
+		WebhookCreated, WebhookRotated, WebhookDisabled, WebhookEnabled, WebhookRemoved,
+	}
+}
+
 // subject is what a change is about.
 type subject struct {
 	kind       string

@@ -123,8 +123,8 @@ func (g *granted) chip(grant *access.Grant) chip {
 	}
 	w := g.words
 	short, whole := g.where(grant, product, 1), g.where(grant, product, 100)
-	values := []any{"role", what, "site", short, "product", cmp.Or(product.Name, string(product.ID))}
-	c := chip{Text: w.t("chip", values...), Title: w.t("chip.title", append(values, "site", whole)...)}
+	c := chip{Text: w.t("chip", "role", what, "site", short),
+		Title: w.t("chip.title", "product", cmp.Or(product.Name, string(product.ID)), "role", what, "site", whole)}
 	if grant.Effect == access.Deny {
 		c.Deny, c.Text, c.Title = true, w.t("chip.deny", "what", c.Text), w.t("chip.deny", "what", c.Title)
 	}

@@ -51,8 +51,8 @@ type factLine struct {
 
 type changeRow struct {
 	At   when
-	Text string
-	By   string
+	Said sentence
+	Href string
 }
 
 // forOverview is what it takes to see the overview; everybody else comes for her
@@ -91,14 +91,14 @@ func (s *Server) overview(w http.ResponseWriter, r *http.Request, v *visit) erro
 		if err != nil {
 			return err
 		}
-		names, err := s.actorNames(ctx, v, changes)
+		tell, err := s.teller(ctx, v, changes)
 		if err != nil {
 			return err
 		}
 		for _, c := range changes {
-			p.Changes = append(p.Changes, changeRow{At: v.instant(c.At), Text: v.sentence(c), By: v.actorOf(c, names)})
+			p.Changes = append(p.Changes, changeRow{At: v.instant(c.At), Said: tell.sentence(c), Href: v.link("/audit/" + string(c.ID))})
 		}
-		p.Table = table{ID: "changes", Caption: v.words.t("overview.changes"), Columns: v.columns("overview.when:narrow", "overview.what:wide", "overview.who")}
+		p.Table = table{ID: "changes", Caption: v.words.t("overview.changes"), Columns: v.columns("overview.when:narrow", "overview.what")}
 	}
 	if v.mayAt(access.ConsoleConnections, access.LevelChange, nil) {
 		var err error

@@ -109,6 +109,7 @@ func (s *Server) table() []route {
 		s.overviewRoutes(),
 		s.searchRoutes(),
 		s.peopleRoutes(),
+		s.auditRoutes(),
 		s.meRoutes(),
 	} {
 		all = append(all, subject...)
