@@ -138,8 +138,7 @@ type Audience struct {
 // it, and of these Decide says who does: grants may be masked or denied, accounts
 // may not be live.
 func (p *Policy) Audience(q Question, at time.Time) Audience {
-	var found Audience
-	users, groups := map[UserID]bool{}, map[GroupID]bool{}
+	found := newWhom()
 	asks := p.asks(q)
 	for _, r := range p.rules {
 		if r.dead || r.Effect != Allow || r.ranks == nil || !r.InForce(at) ||
@@ -148,17 +147,9 @@ func (p *Policy) Audience(q Question, at time.Time) Audience {
 			}) {
 			continue
 		}
-		switch {
-		case r.Subject.Everyone:
-			found.Everyone = true
-		case r.Subject.User != "":
-			users[r.Subject.User] = true
-		default:
-			groups[r.Subject.Group] = true
-		}
+		found.add(r.Subject)
 	}
-	found.Users, found.Groups = sortedKeys(users), sortedKeys(groups)
-	return found
+	return found.audience()
 }
 
 // HeldIn is Held for one product.
