@@ -133,6 +133,18 @@ type Audience struct {
 	Groups   []GroupID
 }
 
+// Add lets in whom a grant is for.
+func (a *Audience) Add(g Grantee) {
+	switch {
+	case g.Everyone:
+		a.Everyone = true
+	case g.User != "":
+		a.Users = append(a.Users, g.User)
+	default:
+		a.Groups = append(a.Groups, g.Group)
+	}
+}
+
 // Audience is whom there are grants for that give what is asked at the instant;
 // without a level any, without a permission any of the product. Nobody else has
 // it, and of these Decide says who does: grants may be masked or denied, accounts

@@ -63,10 +63,24 @@ func KeepsOwner(before, after State) error {
 		return nil
 	}
 	if is.After(after.At) {
-		return fmt.Errorf("%w from %s on: name an owner without an end first", ErrLastOwner, is.UTC().Format(time.RFC3339))
+		return &OwnerlessError{From: is}
 	}
-	return fmt.Errorf("%w: name another owner first", ErrLastOwner)
+	return &OwnerlessError{}
 }
+
+// OwnerlessError is ErrLastOwner with when: From is the day that is known already,
+// zero for at once.
+type OwnerlessError struct{ From time.Time }
+
+func (e *OwnerlessError) Error() string {
+	if e.From.IsZero() {
+		return ErrLastOwner.Error() + ": name another owner first"
+	}
+	return fmt.Sprintf("%s from %s on: name an owner without an end first", ErrLastOwner, e.From.UTC().Format(time.RFC3339))
+}
+
+// Unwrap makes it an ErrLastOwner.
+func (e *OwnerlessError) Unwrap() error { return ErrLastOwner }
 
 // ownerless is the first instant without an owner, if there is one.
 func (st State) ownerless() (time.Time, bool) {
