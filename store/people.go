@@ -439,14 +439,21 @@ func (r reader) factMembers(ctx context.Context, f access.Facts, tenant TenantID
 		if !ok {
 			return nil
 		}
-		p.Groups = make([]access.GroupID, 0, (len(list)+1)/(idLength+1))
-		for ; len(list) >= idLength; list = list[min(len(list), idLength+1):] {
-			if group, ok := known[string(list[:idLength])]; ok {
-				p.Groups = append(p.Groups, group)
-			}
-		}
-		slices.Sort(p.Groups)
+		p.Groups = groupList(list, known)
 		f.People[id] = p
 		return nil
 	}, `SELECT user_id, string_agg(CAST(group_id AS text), ',') FROM (`+query+`) m GROUP BY user_id`, args...)
+}
+
+// groupList reads ids that string_agg put together. A group that isn't known is
+// left out.
+func groupList(list []byte, known map[string]access.GroupID) []access.GroupID {
+	groups := make([]access.GroupID, 0, (len(list)+1)/(idLength+1))
+	for ; len(list) >= idLength; list = list[min(len(list), idLength+1):] {
+		if group, ok := known[string(list[:idLength])]; ok {
+			groups = append(groups, group)
+		}
+	}
+	slices.Sort(groups)
+	return groups
 }
