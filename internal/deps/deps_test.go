@@ -26,12 +26,13 @@ var table = map[string][]string{
 	"scim":            {"access", "store", "internal/web"},
 	"webhook":         {"access", "store", "internal/egress", "internal/seal"},
 	"api":             {"access", "store", "internal/web"},
-	"ui":              {"access", "store", "internal/seal", "internal/web", "oidc"},
+	"ui":              {"access", "store", "internal/impact", "internal/seal", "internal/web", "oidc"},
 	"cmd/gatehouse": {"access", "api", "migrations", "oidc", "scim", "store", "ui", "webhook", "internal/seal", "internal/web",
 		"internal/fixture", "internal/policyfile", "internal/replay", "examples"}, // the demo's company and its player
 
 	"examples":            {},
-	"internal/policyfile": {"access", "store"},
+	"internal/impact":     {"access", "store"},
+	"internal/policyfile": {"access", "internal/impact", "store"},
 	"internal/bench":      {"access", "store", "internal/fixture", "internal/pgtest", "internal/replay"},
 	"internal/deps":       {},
 	"internal/egress":     {},

@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	"gatehouse/access"
+	"gatehouse/internal/impact"
 	"gatehouse/store"
 
 	"go.yaml.in/yaml/v3"
@@ -268,7 +269,7 @@ func (x *exporter) grants() *yaml.Node {
 }
 
 func (x *exporter) grant(g access.Grant) *yaml.Node {
-	g = normal(g)
+	g = impact.Normal(g)
 	all := flow()
 	subject := func(key, id string, named store.Named, there bool) {
 		if !there {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"gatehouse/access"
+	"gatehouse/internal/impact"
 	"gatehouse/store"
 )
 
@@ -73,19 +74,8 @@ type Change struct {
 // Empty reports whether there is nothing to change.
 func (p *Plan) Empty() bool { return len(p.Steps) == 0 }
 
-// edit is what a plan writes, in the order in which the store takes it: what is
-// granted ends before what it names goes.
-type edit struct {
-	end              []access.GrantID
-	dimensions       []access.Dimension
-	addSites         []access.Site
-	changeSites      []access.Site
-	products         []access.Product
-	change           []access.Grant
-	add              []access.Grant
-	removeProducts   []access.ProductID
-	removeDimensions []access.DimensionID
-}
+// edit is what a plan writes.
+type edit struct{ impact.Proposal }
 
 // Preview says what a file would change in a tenant.
 func Preview(w *Wanted, now store.Snapshot, at time.Time) (*Plan, error) {
@@ -106,7 +96,7 @@ func Preview(w *Wanted, now store.Snapshot, at time.Time) (*Plan, error) {
 	is := access.State{Facts: now.Facts, Policy: after, At: at}
 	words := NewWords(now, now.Catalogue, catalogue)
 	p.Steps = p.edit.steps(now, words)
-	if p.Impacts, err = impacts(was, is, now.Catalogue, catalogue); err != nil {
+	if p.Impacts, err = impact.Diff(was, is); err != nil {
 		return nil, err
 	}
 	p.People = words.people(p.Impacts)
@@ -120,44 +110,11 @@ func Preview(w *Wanted, now store.Snapshot, at time.Time) (*Plan, error) {
 	return p, err
 }
 
-// impacts is the difference of two states whose catalogues may have different
-// dimensions. Diff wants both to know all: one that a catalogue doesn't have is
-// added there without sites, and the console's grants, which scope by every
-// dimension, say ALL in it, since they were not limited by it.
-func impacts(was, is access.State, before, after access.Catalogue) ([]access.Impact, error) {
-	for _, side := range []struct {
-		state      *access.State
-		own, other access.Catalogue
-	}{{&was, before, after}, {&is, after, before}} {
-		_, missing := changed(side.own.Dimensions, side.other.Dimensions, func(d access.Dimension) access.DimensionID { return d.ID })
-		if len(missing) == 0 {
-			continue
-		}
-		c, grants := side.own, side.state.Policy.Grants()
-		c.Dimensions = slices.Clone(c.Dimensions)
-		for _, id := range missing {
-			c.Dimensions = append(c.Dimensions, access.Dimension{ID: id})
-			for i, g := range grants {
-				if g.Product == access.ConsoleID && len(g.Scope.Sites) > 0 {
-					grants[i] = normal(g)
-					grants[i].Scope.Sites[id] = access.Selection{All: true}
-				}
-			}
-		}
-		p, err := access.NewPolicy(c, grants)
-		if err != nil {
-			return nil, err
-		}
-		side.state.Policy = p
-	}
-	return access.Diff(was, is), nil
-}
-
 // digest is of all that somebody agrees to, in full: texts leave out what is long.
 func (p *Plan) digest() (string, error) {
 	e := &p.edit
-	text, err := json.Marshal([]any{p, p.Impacts, e.end, e.dimensions, e.addSites, e.changeSites, e.products, e.change, e.add,
-		e.removeProducts, e.removeDimensions})
+	text, err := json.Marshal([]any{p, p.Impacts, e.End, e.Dimensions, e.AddSites, e.ChangeSites, e.Products, e.Change, e.Add,
+		e.RemoveProducts, e.RemoveDimensions})
 	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:16]), err
 }
@@ -328,9 +285,9 @@ func places(p *access.Policy, sites []access.Site, id access.ProductID, scope ac
 
 // catalogue finds what becomes of dimensions, sites and products.
 func (e *edit) catalogue(now, after access.Catalogue) {
-	e.dimensions, _ = changed(now.Dimensions, after.Dimensions, func(d access.Dimension) access.DimensionID { return d.ID })
+	e.Dimensions, _ = changed(now.Dimensions, after.Dimensions, func(d access.Dimension) access.DimensionID { return d.ID })
 	_, removed := changed(after.Dimensions, now.Dimensions, func(d access.Dimension) access.DimensionID { return d.ID })
-	e.removeDimensions = removed
+	e.RemoveDimensions = removed
 	sites, _ := changed(now.Sites, after.Sites, func(s access.Site) access.SiteID { return s.ID })
 	there := make(map[access.SiteID]bool)
 	for _, s := range now.Sites {
@@ -338,15 +295,15 @@ func (e *edit) catalogue(now, after access.Catalogue) {
 	}
 	for _, s := range sites {
 		if there[s.ID] {
-			e.changeSites = append(e.changeSites, s)
+			e.ChangeSites = append(e.ChangeSites, s)
 		} else {
-			e.addSites = append(e.addSites, s)
+			e.AddSites = append(e.AddSites, s)
 		}
 	}
 	depth := depths(after.Sites)
-	slices.SortStableFunc(e.changeSites, func(a, b access.Site) int { return cmp.Compare(depth(a.ID), depth(b.ID)) })
-	e.products, _ = changed(now.Products, after.Products, func(p access.Product) access.ProductID { return p.ID })
-	_, e.removeProducts = changed(after.Products, now.Products, func(p access.Product) access.ProductID { return p.ID })
+	slices.SortStableFunc(e.ChangeSites, func(a, b access.Site) int { return cmp.Compare(depth(a.ID), depth(b.ID)) })
+	e.Products, _ = changed(now.Products, after.Products, func(p access.Product) access.ProductID { return p.ID })
+	_, e.RemoveProducts = changed(after.Products, now.Products, func(p access.Product) access.ProductID { return p.ID })
 }
 
 // depths tells how many sites are above one, of sites that are a forest.
@@ -423,18 +380,18 @@ func (e *edit) grants(w *Wanted, now store.Snapshot, catalogue access.Catalogue)
 			old := goes[about(g)][i]
 			goes[about(g)] = slices.Delete(goes[about(g)], i, i+1)
 			g.ID, g.Origin = old.ID, old.Origin
-			e.change = append(e.change, g)
+			e.Change = append(e.Change, g)
 		} else {
-			e.add = append(e.add, g)
+			e.Add = append(e.Add, g)
 		}
 		after = append(after, g)
 	}
 	for _, ended := range goes {
 		for _, g := range ended {
-			e.end = append(e.end, g.ID)
+			e.End = append(e.End, g.ID)
 		}
 	}
-	slices.Sort(e.end)
+	slices.Sort(e.End)
 	return after
 }
 
@@ -471,28 +428,9 @@ func (w *Wanted) left(now store.Snapshot) int {
 	return n
 }
 
-// normal is a grant in the one way to write it.
-func normal(g access.Grant) access.Grant {
-	g.From, g.Until = store.At(g.From).Time, store.At(g.Until).Time
-	g.Mask = slices.Clone(g.Mask)
-	slices.Sort(g.Mask)
-	g.Mask = slices.Compact(g.Mask)
-	sites := make(map[access.DimensionID]access.Selection)
-	for dimension, selection := range g.Scope.Sites {
-		selection.Sites = slices.Clone(selection.Sites)
-		slices.Sort(selection.Sites)
-		selection.Sites = slices.Compact(selection.Sites)
-		sites[dimension] = selection
-	}
-	if g.Scope.Sites = sites; len(sites) == 0 {
-		g.Scope.Sites = nil
-	}
-	return g
-}
-
 // content is the same for grants that say the same, whoever made them.
 func content(g access.Grant) string {
-	g = normal(g)
+	g = impact.Normal(g)
 	g.ID, g.Origin = "", ""
 	text, err := json.Marshal(g)
 	if err != nil {
@@ -521,28 +459,28 @@ func (e *edit) steps(now store.Snapshot, words *Words) []Step {
 	for _, g := range now.Grants {
 		grants[g.ID] = g
 	}
-	for _, id := range e.end {
+	for _, id := range e.End {
 		add(store.GrantEnded, "end: %s", words.Grant(grants[id]))
 	}
 	dimensions := make(map[access.DimensionID]bool)
 	for _, d := range now.Catalogue.Dimensions {
 		dimensions[d.ID] = true
 	}
-	for _, d := range e.dimensions {
+	for _, d := range e.Dimensions {
 		if dimensions[d.ID] {
 			add(store.DimensionChanged, "rename dimension %s to %q", d.ID, d.Name)
 		} else {
 			add(store.DimensionCreated, "add dimension %s", d.ID)
 		}
 	}
-	for _, s := range e.addSites {
+	for _, s := range e.AddSites {
 		add(store.SiteCreated, "add %s %s", s.Dimension, words.Site(s.ID))
 	}
 	sites := make(map[access.SiteID]access.Site)
 	for _, s := range now.Catalogue.Sites {
 		sites[s.ID] = s
 	}
-	for _, s := range e.changeSites {
+	for _, s := range e.ChangeSites {
 		old := sites[s.ID]
 		for _, one := range []struct {
 			is     bool
@@ -563,23 +501,23 @@ func (e *edit) steps(now store.Snapshot, words *Words) []Step {
 	for _, p := range now.Catalogue.Products {
 		products[p.ID] = p
 	}
-	for _, p := range e.products {
+	for _, p := range e.Products {
 		if old, ok := products[p.ID]; ok {
 			add(store.ProductChanged, "change product %s: %s", p.ID, parts(old, p))
 		} else {
 			add(store.ProductCreated, "add product %s", p.ID)
 		}
 	}
-	for _, g := range e.change {
+	for _, g := range e.Change {
 		add(store.GrantChanged, "change: %s\n    to: %s", words.Grant(grants[g.ID]), words.Grant(g))
 	}
-	for _, g := range e.add {
+	for _, g := range e.Add {
 		add(store.GrantCreated, "add: %s", words.Grant(g))
 	}
-	for _, id := range e.removeProducts {
+	for _, id := range e.RemoveProducts {
 		add(store.ProductRemoved, "remove product %s", id)
 	}
-	for _, id := range e.removeDimensions {
+	for _, id := range e.RemoveDimensions {
 		add(store.DimensionRemoved, "remove dimension %s", id)
 	}
 	return all

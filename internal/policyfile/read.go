@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"gatehouse/access"
+	"gatehouse/internal/impact"
 	"gatehouse/store"
 
 	"go.yaml.in/yaml/v3"
@@ -685,7 +686,7 @@ func (r *fileReader) readGrant(n *yaml.Node, p access.Product) {
 		r.checkNames(g, f, p)
 		return
 	}
-	g = normal(g)
+	g = impact.Normal(g)
 	r.checkNames(g, f, p)
 	r.check(g, f, n, p)
 	if r.contents[content(g)] {

@@ -1,0 +1,184 @@
+package impact
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+
+	"gatehouse/access"
+	"gatehouse/store"
+)
+
+// ErrNoInverse says that a change can't be taken back here: it came from an
+// identity provider, or it is no change of access.
+var ErrNoInverse = errors.New("can't be undone")
+
+// Undo gives the proposal that takes a change of the log back, with all its
+// parts. Since says that what it made was changed again afterwards: then that is
+// taken back, too. ErrNotFound when there is no such change, or when what it made
+// has gone since.
+func Undo(ctx context.Context, st *store.Store, tenant store.TenantID, id store.ChangeID) (p Proposal, since bool, err error) {
+	c, err := st.Change(ctx, tenant, id)
+	if err != nil {
+		return p, false, err
+	}
+	now, _, err := st.Policy(ctx, tenant)
+	if err != nil {
+		return p, false, err
+	}
+	u := undoer{now: now}
+	parts := []store.Change{c}
+	if c.Action == store.ProposalSaved {
+		var saved store.SavedProposal
+		if err := json.Unmarshal([]byte(c.Detail), &saved); err != nil {
+			return p, false, fmt.Errorf("change %s: %w", id, err)
+		}
+		parts = nil
+		for _, part := range slices.Backward(saved.Parts) {
+			one, err := st.Change(ctx, tenant, part)
+			if err != nil {
+				return p, false, err
+			}
+			parts = append(parts, one)
+		}
+	}
+	for _, part := range parts {
+		if err := u.undo(part); err != nil {
+			return p, false, fmt.Errorf("change %s: %s: %w", part.ID, part.Action, err)
+		}
+	}
+	for i := range u.People {
+		person, err := st.Person(ctx, tenant, u.People[i].User)
+		if err != nil {
+			return p, false, err
+		}
+		u.since = u.since || !reflect.DeepEqual(person, u.left[i])
+	}
+	return u.Proposal, u.since, nil
+}
+
+// undoer gathers the inverse of changes.
+type undoer struct {
+	Proposal
+	now   *access.Policy
+	since bool
+	// left is what the changes of People had made of them.
+	left []store.Person
+}
+
+// undo adds the inverse of one change.
+func (u *undoer) undo(c store.Change) error {
+	switch c.Action {
+	case store.GrantCreated, store.GrantChanged, store.GrantEnded, store.GrantRelinked:
+		return u.grant(c)
+	case store.SiteCreated, store.SiteChanged, store.SiteMoved, store.SiteArchived, store.SiteRestored:
+		return u.site(c)
+	case store.ProductCreated, store.ProductChanged, store.ProductRemoved:
+		return u.product(c)
+	case store.DimensionCreated, store.DimensionChanged, store.DimensionRemoved:
+		return u.dimension(c)
+	case store.PersonChanged, store.PersonExpiryChanged, store.PersonLoginAllowed, store.PersonLoginBlocked:
+		before, after, err := read[store.Person](c)
+		if err != nil {
+			return err
+		}
+		u.People, u.left = append(u.People, PersonChange{User: store.UserID(c.SubjectID), Person: *before}), append(u.left, *after)
+		return nil
+	}
+	return ErrNoInverse
+}
+
+// read gives what a change tells of before and after, nil for nothing.
+func read[T any](c store.Change) (before, after *T, err error) {
+	var detail struct {
+		Before *T `json:"before"`
+		After  *T `json:"after"`
+	}
+	err = json.Unmarshal([]byte(c.Detail), &detail)
+	return detail.Before, detail.After, err
+}
+
+func (u *undoer) grant(c store.Change) error {
+	before, after, err := read[access.Grant](c)
+	if err != nil {
+		return err
+	}
+	if after == nil {
+		u.Add = append(u.Add, *before)
+		return nil
+	}
+	now, ok := u.now.Grant(after.ID)
+	if !ok {
+		return store.ErrNotFound
+	}
+	u.since = u.since || !reflect.DeepEqual(Normal(now), Normal(*after))
+	if before == nil || before.Subject != now.Subject {
+		u.End = append(u.End, now.ID) // of a link to another group, too: the former one is gone
+		return nil
+	}
+	u.Change = append(u.Change, *before)
+	return nil
+}
+
+func (u *undoer) site(c store.Change) error {
+	before, after, err := read[access.Site](c)
+	if err != nil {
+		return err
+	}
+	now, ok := u.now.Site(after.ID)
+	if !ok {
+		return store.ErrNotFound
+	}
+	u.since = u.since || now != *after
+	if before == nil {
+		now.Archived = true // sites are never removed
+		before = &now
+	}
+	u.ChangeSites = append(u.ChangeSites, *before)
+	return nil
+}
+
+func (u *undoer) product(c store.Change) error {
+	before, after, err := read[access.Product](c)
+	if err != nil {
+		return err
+	}
+	if after == nil {
+		u.Products = append(u.Products, *before)
+		return nil
+	}
+	now, ok := u.now.Product(after.ID)
+	if !ok {
+		return store.ErrNotFound
+	}
+	u.since = u.since || !sameJSON(now, *after)
+	if before == nil {
+		u.RemoveProducts = append(u.RemoveProducts, after.ID)
+		return nil
+	}
+	u.Products = append(u.Products, *before)
+	return nil
+}
+
+// sameJSON compares things as the log keeps them.
+func sameJSON(a, b any) bool {
+	x, errX := json.Marshal(a)
+	y, errY := json.Marshal(b)
+	return errX == nil && errY == nil && string(x) == string(y)
+}
+
+func (u *undoer) dimension(c store.Change) error {
+	before, after, err := read[access.Dimension](c)
+	if err != nil {
+		return err
+	}
+	if before != nil {
+		u.Dimensions = append(u.Dimensions, *before)
+		return nil
+	}
+	u.RemoveDimensions = append(u.RemoveDimensions, after.ID)
+	return nil
+}
