@@ -83,6 +83,17 @@ func NewSubject(person Person, known map[GroupID]Group) Subject {
 // closure is the known groups among from and all above them, sorted.
 func closure(known map[GroupID]Group, from ...GroupID) []GroupID {
 	var found []GroupID
+	nested := false
+	for _, id := range from {
+		if group, ok := known[id]; ok {
+			found, nested = append(found, id), nested || len(group.Parents) > 0
+		}
+	}
+	if !nested {
+		slices.Sort(found)
+		return slices.Compact(found)
+	}
+	found = found[:0]
 	seen := make(map[GroupID]bool, len(from))
 	queue := slices.Clone(from)
 	for i := 0; i < len(queue); i++ {
