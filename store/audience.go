@@ -180,8 +180,8 @@ func (r reader) Names(ctx context.Context, tenant TenantID, users []access.UserI
 		query string
 		ids   []string
 	}{
-		{`SELECT id, CASE WHEN display_name = '' THEN user_name ELSE display_name END FROM users`, texts(users)},
-		{`SELECT id, display_name FROM groups`, texts(groups)},
+		{`SELECT id, CASE WHEN display_name = '' THEN user_name ELSE display_name END FROM users`, valid(texts(users))},
+		{`SELECT id, display_name FROM groups`, valid(texts(groups))},
 	} {
 		if len(of.ids) == 0 {
 			continue

@@ -66,6 +66,7 @@ func Actions() []string {
 		PasskeyAdded, PasskeyRenamed, PasskeyRemoved, PasskeyRefused,
 		DimensionCreated, DimensionChanged, DimensionRemoved, SiteCreated, SiteChanged, SiteMoved, SiteArchived, SiteRestored,
 		ProductCreated, ProductChanged, ProductRemoved, GrantCreated, GrantChanged, GrantEnded, GrantSleeping, GrantRelinked,
+		ProposalSaved,
 		WebhookCreated, WebhookRotated, WebhookDisabled, WebhookEnabled, WebhookRemoved,
 	}
 }

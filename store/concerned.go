@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"gatehouse/access"
 
@@ -101,18 +102,61 @@ func (r reader) audience(tenant TenantID, a access.Audience) (string, []any) {
 		return `users u WHERE u.tenant_id = ?`, []any{tenant}
 	}
 	d := r.pool.dialect
-	valid := func(ids []string) (kept []string) {
-		kept = []string{}
-		for _, id := range ids {
-			if validID(id) {
-				kept = append(kept, id)
-			}
-		}
-		return kept
-	}
 	return `(WITH RECURSIVE within (id) AS (` + d.ids + `
 			UNION SELECT s.member_id FROM within JOIN subgroups s ON s.tenant_id = ? AND s.group_id = within.id)
 		SELECT m.user_id AS id FROM within JOIN members m ON m.tenant_id = ? AND m.group_id = within.id
 		UNION SELECT id FROM (` + d.idRows + `) d) w CROSS JOIN users u WHERE u.tenant_id = ? AND u.id = w.id`,
 		[]any{d.idList(valid(texts(a.Groups))), tenant, tenant, d.idList(valid(texts(a.Users))), tenant}
+}
+
+// SignedIn is when those of some users who have a session were last here.
+func (r reader) SignedIn(ctx context.Context, tenant TenantID, users []access.UserID) (map[access.UserID]Instant, error) {
+	seen := make(map[access.UserID]Instant, len(users))
+	err := r.each(ctx, func(rows *sqlx.Rows) error {
+		var id access.UserID
+		var at Instant
+		err := rows.Scan(&id, &at)
+		seen[id] = at
+		return err
+	}, `SELECT user_id, MAX(seen_at) FROM sessions WHERE tenant_id = ? AND user_id IN (`+r.pool.dialect.ids+`) GROUP BY user_id`,
+		tenant, r.pool.dialect.idList(valid(texts(users))))
+	return seen, err
+}
+
+// GroupSize is how many are in a group directly.
+type GroupSize struct{ People, Groups int }
+
+// Empty reports whether nobody can be in the group.
+func (g GroupSize) Empty() bool { return g.People+g.Groups == 0 }
+
+// GroupSizes counts the members of those groups that are there, each up to most.
+func (r reader) GroupSizes(ctx context.Context, tenant TenantID, groups []access.GroupID, most int) (map[access.GroupID]GroupSize, error) {
+	sizes := make(map[access.GroupID]GroupSize, len(groups))
+	err := r.each(ctx, func(rows *sqlx.Rows) error {
+		var id access.GroupID
+		var size GroupSize
+		err := rows.Scan(&id, &size.People, &size.Groups)
+		sizes[id] = size
+		return err
+	}, `SELECT g.id,
+		(SELECT COUNT(*) FROM (SELECT 1 FROM members m WHERE m.tenant_id = g.tenant_id AND m.group_id = g.id LIMIT ?) m),
+		(SELECT COUNT(*) FROM (SELECT 1 FROM subgroups s WHERE s.tenant_id = g.tenant_id AND s.group_id = g.id LIMIT ?) s)
+		FROM groups g WHERE g.tenant_id = ? AND g.id IN (`+r.pool.dialect.ids+`)`,
+		most, most, tenant, r.pool.dialect.idList(valid(texts(groups))))
+	return sizes, err
+}
+
+// valid are those that can be ids at all.
+func valid(ids []string) []string {
+	return slices.DeleteFunc(ids, func(id string) bool { return !validID(id) })
+}
+
+// ChangesAbout gives the newest changes of one thing, newest first, at most limit.
+func (r reader) ChangesAbout(ctx context.Context, tenant TenantID, id string, limit int) ([]Change, error) {
+	changes := []Change{}
+	if !validID(id) {
+		return changes, nil
+	}
+	err := r.list(ctx, &changes, `SELECT `+changeSelection+` FROM changes WHERE tenant_id = ? AND subject_id = ? ORDER BY id DESC LIMIT ?`, tenant, id, limit)
+	return changes, err
 }

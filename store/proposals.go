@@ -60,16 +60,3 @@ func (r reader) Proposal(ctx context.Context, tenant TenantID, key string) (Chan
 	}
 	return found[0], saved, json.Unmarshal([]byte(found[0].Detail), &saved)
 }
-
-// Change gives one change of the log.
-func (r reader) Change(ctx context.Context, tenant TenantID, id ChangeID) (Change, error) {
-	var c Change
-	if !validID(string(id)) {
-		return c, fmt.Errorf("change %q: %w", id, ErrNotFound)
-	}
-	err := r.get(ctx, &c, `SELECT `+changeSelection+` FROM changes WHERE tenant_id = ? AND id = ?`, tenant, id)
-	if err != nil {
-		return c, fmt.Errorf("change %s: %w", id, err)
-	}
-	return c, nil
-}

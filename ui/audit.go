@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"gatehouse/access"
+	"gatehouse/internal/impact"
 	"gatehouse/store"
 )
 
@@ -384,6 +385,9 @@ func (s *Server) auditOne(w http.ResponseWriter, r *http.Request, v *visit) erro
 		if b.Change == c.ID {
 			p.Bad = v.chain(store.LogCheck{At: store.At(v.now), Breaks: []store.LogBreak{b}}).Breaks[0].Text
 		}
+	}
+	if undo := v.link("/changes/" + string(c.ID) + "/revert"); undo != "" && impact.Undoable(c.Action) {
+		p.More = append(p.More, more{words.t("impact.revert"), undo})
 	}
 	name := cmp.Or(c.SubjectName, words.t("audit.unnamed"))
 	p.More = append(p.More, more{words.t("audit.sameSubject", "name", name), address("/audit", nil, "subject", c.SubjectID)})

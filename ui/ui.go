@@ -109,6 +109,8 @@ func (s *Server) table() []route {
 		s.overviewRoutes(),
 		s.searchRoutes(),
 		s.peopleRoutes(),
+		s.mappingsRoutes(),
+		s.impactRoutes(),
 		s.auditRoutes(),
 		s.meRoutes(),
 	} {

@@ -21,7 +21,7 @@ var ErrNoInverse = errors.New("can't be undone")
 // taken back, too. ErrNotFound when there is no such change, or when what it made
 // has gone since.
 func Undo(ctx context.Context, st *store.Store, tenant store.TenantID, id store.ChangeID) (p Proposal, since bool, err error) {
-	c, err := st.Change(ctx, tenant, id)
+	c, err := st.ChangeByID(ctx, tenant, id)
 	if err != nil {
 		return p, false, err
 	}
@@ -38,7 +38,7 @@ func Undo(ctx context.Context, st *store.Store, tenant store.TenantID, id store.
 		}
 		parts = nil
 		for _, part := range slices.Backward(saved.Parts) {
-			one, err := st.Change(ctx, tenant, part)
+			one, err := st.ChangeByID(ctx, tenant, part)
 			if err != nil {
 				return p, false, err
 			}
@@ -58,6 +58,19 @@ func Undo(ctx context.Context, st *store.Store, tenant store.TenantID, id store.
 		u.since = u.since || !reflect.DeepEqual(person, u.left[i])
 	}
 	return u.Proposal, u.since, nil
+}
+
+// Undoable reports whether Undo knows what takes changes of that kind back.
+func Undoable(action string) bool {
+	switch action {
+	case store.ProposalSaved, store.GrantCreated, store.GrantChanged, store.GrantEnded, store.GrantRelinked,
+		store.SiteCreated, store.SiteChanged, store.SiteMoved, store.SiteArchived, store.SiteRestored,
+		store.ProductCreated, store.ProductChanged, store.ProductRemoved,
+		store.DimensionCreated, store.DimensionChanged, store.DimensionRemoved,
+		store.PersonChanged, store.PersonExpiryChanged, store.PersonLoginAllowed, store.PersonLoginBlocked:
+		return true
+	}
+	return false
 }
 
 // undoer gathers the inverse of changes.

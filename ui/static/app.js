@@ -14,6 +14,7 @@
     request.responseType = "document";
     request.onload = () => {
       if (latest[ids] !== request) return; // an older answer that comes late
+      const had = document.activeElement;
       for (const id of ids) {
         const old = one(id), fresh = request.response && request.response.getElementById(id);
         if (!old) continue;
@@ -21,6 +22,7 @@
         if (old.getAttribute("role") === "status") old.textContent = fresh.textContent;
         else old.replaceWith(document.adoptNode(fresh));
       }
+      if (had && had.id && !had.isConnected && one(had.id)) one(had.id).focus();
       if (done) done();
     };
     request.send();
