@@ -448,6 +448,9 @@ func (r reader) factMembers(ctx context.Context, f access.Facts, tenant TenantID
 // groupList reads ids that string_agg put together. A group that isn't known is
 // left out.
 func groupList(list []byte, known map[string]access.GroupID) []access.GroupID {
+	if len(list) == 0 {
+		return nil
+	}
 	groups := make([]access.GroupID, 0, (len(list)+1)/(idLength+1))
 	for ; len(list) >= idLength; list = list[min(len(list), idLength+1):] {
 		if group, ok := known[string(list[:idLength])]; ok {

@@ -89,6 +89,8 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		{"NothingIsInherited", nothingIsInherited},
 		{"PeopleList", peopleList},
 		{"LooseEnds", looseEnds},
+		{"Concerned", concerned},
+		{"Proposals", proposals},
 		{"ChangesTouching", changesTouching},
 		{"ChangesInOrder", changesInOrder},
 		{"Webhooks", webhooks},
