@@ -501,6 +501,9 @@ func (s *Server) revert(w http.ResponseWriter, r *http.Request, v *visit) error 
 		if since {
 			p.Since = v.words.t("impact.since")
 		}
+		if panel.Hidden { // what was done elsewhere isn't this visitor's to read
+			return s.render(w, status, "proposal", p)
+		}
 		if p.Steps, err = s.steps(ctx, v, undo); err != nil {
 			return err
 		}

@@ -226,6 +226,13 @@ func TestSiteAdministratorsPanel(t *testing.T) {
 				t.Errorf("%s of a mapping elsewhere: status %d", page, got.status)
 			}
 		}
+		changes, err := g.ChangesAbout(t.Context(), g.actor.Tenant, string(zeeland.ID), 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := g.get(bob, "/changes/"+string(changes[0].ID)+"/revert"); got.Find("#impact form").Length() != 0 || strings.Contains(got.text("main"), "Dijkwerk") {
+			t.Errorf("undoing what was done elsewhere: %s", got.text("main"))
+		}
 		list := g.get(bob, "/mappings")
 		if text := list.text("#mappings-list"); strings.Contains(text, "Dijkwerk") || !strings.Contains(text, "Planning") {
 			t.Errorf("the list: %s", text)
