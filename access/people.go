@@ -62,6 +62,8 @@ type Subject struct {
 	Groups []GroupID
 
 	known map[GroupID]Group
+	// direct says that the person's own groups are all, and known is not needed.
+	direct bool
 }
 
 // Subject is the person of that id with her groups, or the zero Subject.
@@ -78,6 +80,14 @@ func (f Facts) Subject(id UserID) Subject {
 // no trouble.
 func NewSubject(person Person, known map[GroupID]Group) Subject {
 	return Subject{Person: person, Groups: closure(known, person.Groups...), known: known}
+}
+
+// DirectSubject is NewSubject for a person whose groups are all known and within no
+// others.
+func DirectSubject(person Person) Subject {
+	groups := slices.Clone(person.Groups)
+	slices.Sort(groups)
+	return Subject{Person: person, Groups: slices.Compact(groups), direct: true}
 }
 
 // closure is the known groups among from and all above them, sorted.
@@ -112,6 +122,12 @@ func closure(known map[GroupID]Group, from ...GroupID) []GroupID {
 // chains are the shortest ways from the person to the group, one for each of her
 // own groups that leads there: each group of a chain is in the next.
 func (s Subject) chains(to GroupID) [][]GroupID {
+	if s.direct {
+		if _, in := slices.BinarySearch(s.Groups, to); in {
+			return [][]GroupID{{to}}
+		}
+		return nil
+	}
 	var all [][]GroupID
 	direct := slices.Clone(s.Person.Groups)
 	slices.Sort(direct)

@@ -45,7 +45,7 @@ func somebodies(groups bool) readSomebody {
 	}
 	return readSomebody{subjectColumns + withinColumn + `, u.user_name, u.display_name, u.connection_id`, func(row *subjectRow, one *Somebody) []any {
 		p := &row.person
-		return []any{&p.ID, &p.Active, &p.LoginAllowed, &p.Kind, &row.expires, &row.revision, &row.groups, &row.nested, &row.within,
+		return []any{&p.ID, &p.Active, readPerson{p}, &row.revision, &row.groups, &row.nested, &row.within,
 			&one.UserName, &one.DisplayName, &one.Connection}
 	}}
 }
@@ -63,7 +63,6 @@ func (s *Store) somebodies(ctx context.Context, tenant TenantID, groups bool, fr
 			if err := rows.Scan(read.dst(&row, &one)...); err != nil {
 				return err
 			}
-			row.person.ExpiresAt = row.expires.Time
 			if groups {
 				row.person.ID = access.UserID(row.groups) // nobody has a grant under that id
 			}

@@ -84,13 +84,12 @@ func (r reader) concerned(ctx context.Context, c *Concerned, tenant TenantID, a 
 	return r.each(ctx, func(rows *sqlx.Rows) error {
 		var p access.Person
 		var n Named
-		var expires Instant
 		var groups []byte
-		err := rows.Scan(&p.ID, &p.Active, &p.LoginAllowed, &p.Kind, &expires, &groups, &n.Name, &n.DisplayName, &n.Connection)
-		p.ExpiresAt, p.Groups = expires.Time, groupList(groups, known)
+		err := rows.Scan(&p.ID, &p.Active, readPerson{&p}, &groups, &n.Name, &n.DisplayName, &n.Connection)
+		p.Groups = groupList(groups, known)
 		c.Facts.People[p.ID], c.Users[p.ID] = p, n
 		return err
-	}, `SELECT u.id, u.active, `+personColumns+`,
+	}, `SELECT u.id, u.active, `+personColumn+`,
 		COALESCE((SELECT string_agg(CAST(m.group_id AS text), ',') FROM members m WHERE m.tenant_id = u.tenant_id AND m.user_id = u.id), ''),
 		u.user_name, u.display_name, (SELECT c.name FROM connections c WHERE c.tenant_id = u.tenant_id AND c.id = u.connection_id)
 		FROM `+from, args...)

@@ -38,6 +38,9 @@ type dialect struct {
 	// texts is the same as ids for texts.
 	texts  string
 	idList func([]string) any
+	// fewRows is idRows for a few ids as a JSON array. PostgreSQL would plan anew for
+	// each array that it can look into, which takes longer than finding a few rows.
+	fewRows string
 	// each joins the rows w of idRows with the one row of a table, called u, that
 	// fulfils a condition: one look into the index for each, whatever the statistics
 	// say. On tables that were never analyzed PostgreSQL would rather compare each
@@ -132,6 +135,7 @@ var sqliteDialect = &dialect{
 	ids:     "SELECT value FROM json_each(?)",
 	idRows:  "SELECT value AS id FROM json_each(?)",
 	texts:   "SELECT value FROM json_each(?)",
+	fewRows: "SELECT value AS id FROM json_each(?)",
 	idParam: "?",
 	each:    func(table, condition string) string { return "CROSS JOIN " + table + " u WHERE " + condition },
 	idList: func(ids []string) any {
@@ -216,6 +220,7 @@ var postgresDialect = &dialect{
 	ids:       "SELECT unnest(CAST(? AS uuid[]))",
 	idRows:    "SELECT unnest(CAST(? AS uuid[])) AS id",
 	texts:     "SELECT unnest(CAST(? AS text[]))",
+	fewRows:   "SELECT CAST(jsonb_array_elements_text(CAST(? AS jsonb)) AS uuid) AS id",
 	idParam:   "CAST(? AS uuid)",
 	agreeing:  sql.LevelRepeatableRead,
 	idList:    func(ids []string) any { return pq.StringArray(ids) },

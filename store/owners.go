@@ -49,12 +49,10 @@ func (tx *Tx) candidates(ctx context.Context, p *access.Policy) (access.Facts, e
 	}
 	err := tx.each(ctx, func(rows *sqlx.Rows) error {
 		var p access.Person
-		var expires Instant
-		err := rows.Scan(&p.ID, &p.Active, &p.LoginAllowed, &p.Kind, &expires)
-		p.ExpiresAt = expires.Time
+		err := rows.Scan(&p.ID, &p.Active, readPerson{&p})
 		facts.People[p.ID] = p
 		return err
-	}, `SELECT u.id, u.active, `+personColumns+` FROM users u
+	}, `SELECT u.id, u.active, `+personColumn+` FROM users u
 		WHERE u.tenant_id = ? AND u.id IN (`+tx.pool.dialect.ids+`)`, tx.actor.Tenant, tx.pool.dialect.idList(ids))
 	return facts, err
 }

@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"gatehouse/access"
@@ -42,8 +44,40 @@ func said(column, otherwise string) string {
 	return `COALESCE((SELECT p.` + column + ` FROM people p WHERE p.tenant_id = u.tenant_id AND p.user_id = u.id), ` + otherwise + `)`
 }
 
-// personColumns are what decides of what we say of a user u.
-var personColumns = said("login_allowed", "TRUE") + `, ` + said("kind", "'employee'") + `, ` + said("expires_at", "0")
+// personColumn is what decides of what we say of a user u, for a readPerson: one
+// look-up and one text, since each column takes a database about as long as a row.
+const personColumn = `(SELECT CAST(p.login_allowed AS text) || ' ' || CAST(p.expires_at AS text) || ' ' || p.kind
+	FROM people p WHERE p.tenant_id = u.tenant_id AND p.user_id = u.id)`
+
+// readPerson scans personColumn.
+type readPerson struct{ *access.Person }
+
+func (r readPerson) Scan(v any) error {
+	r.LoginAllowed, r.ExpiresAt, r.Kind = true, time.Time{}, access.KindEmployee
+	var text string
+	switch v := v.(type) {
+	case nil: // there is nothing to say
+		return nil
+	case string:
+		text = v
+	case []byte:
+		text = string(v)
+	default:
+		return fmt.Errorf("person from %T", v)
+	}
+	allowed, rest, _ := strings.Cut(text, " ")
+	expires, kind, _ := strings.Cut(rest, " ")
+	ms, err := strconv.ParseInt(expires, 10, 64)
+	if err != nil {
+		return fmt.Errorf("person from %q: %w", text, err)
+	}
+	if ms != 0 {
+		r.ExpiresAt = time.UnixMilli(ms).UTC()
+	}
+	r.Kind = access.Kind(kind)
+	r.LoginAllowed, err = strconv.ParseBool(allowed)
+	return err
+}
 
 // Person gives what we say of a user.
 func (r reader) Person(ctx context.Context, tenant TenantID, user UserID) (Person, error) {
@@ -60,7 +94,7 @@ func (r reader) person(ctx context.Context, tenant TenantID, user UserID) (Perso
 	}
 	var sponsor sql.NullString
 	err := r.row(ctx, []any{&p.LoginAllowed, &p.Kind, &expires, &sponsor, &since},
-		`SELECT `+personColumns+`, CAST(`+said("sponsor_id", "NULL")+` AS text), `+said("since", "0")+`
+		`SELECT `+said("login_allowed", "TRUE")+`, `+said("kind", "'employee'")+`, `+said("expires_at", "0")+`, CAST(`+said("sponsor_id", "NULL")+` AS text), `+said("since", "0")+`
 		FROM users u WHERE u.tenant_id = ? AND u.id = ?`, tenant, user)
 	if err != nil {
 		return p, since, fmt.Errorf("user %s: %w", user, err)
@@ -201,7 +235,7 @@ func (w Who) find(tenant TenantID) (string, []any, error) {
 // subjectColumns are all that a decision needs to know of a user u: who it is,
 // what says whether the account is live, the policy's revision, her groups, and
 // whether any group is within another at all.
-var subjectColumns = `u.id, u.active, ` + personColumns + `,
+const subjectColumns = `u.id, u.active, ` + personColumn + `,
 	(SELECT r.revision FROM policies r WHERE r.tenant_id = u.tenant_id),
 	COALESCE((SELECT string_agg(CAST(m.group_id AS text), ',') FROM members m WHERE m.tenant_id = u.tenant_id AND m.user_id = u.id), ''),
 	EXISTS (SELECT 1 FROM subgroups s WHERE s.tenant_id = u.tenant_id)`
@@ -221,18 +255,14 @@ const withinColumn = `, COALESCE((
 // the policy is the one in force then. ErrNotFound when there is nobody of that name,
 // ErrAmbiguous when there are several.
 func (s *Store) Subject(ctx context.Context, tenant TenantID, who Who) (access.Subject, *access.Policy, error) {
-	nests := &s.policies.of(tenant).nests
 	var row subjectRow
+	nests := &s.policies.of(tenant).nests
 	policy, err := s.together(ctx, tenant, func(r reader) (Revision, error) {
 		var err error
-		whole := nests.Load()
-		row, err = r.subject(ctx, tenant, who, whole)
-		if err == nil && row.nested != whole {
-			nests.Store(row.nested)
-			if row.nested {
-				// The whole question again, so that the answer is of one snapshot.
-				row, err = r.subject(ctx, tenant, who, true)
-			}
+		if r.work == nil && validID(string(who.ID)) && who == (Who{ID: who.ID}) {
+			row, err = s.subjects.about(tenant, string(who.ID))
+		} else {
+			row, err = r.subjectNamed(ctx, tenant, who, nests)
 		}
 		return row.revision, err
 	})
@@ -242,68 +272,111 @@ func (s *Store) Subject(ctx context.Context, tenant TenantID, who Who) (access.S
 	return row.subject(), policy, nil
 }
 
+func (r reader) subjectNamed(ctx context.Context, tenant TenantID, who Who, nests *atomic.Bool) (row subjectRow, err error) {
+	from, args, err := who.find(tenant)
+	if err != nil {
+		return row, err
+	}
+	found, err := r.subjectsOf(ctx, nests, from, args...)
+	switch {
+	case err != nil:
+		return row, err
+	case len(found) == 0:
+		return row, ErrNotFound
+	case len(found) > 1:
+		return row, fmt.Errorf("%w: several users have that name; ask by id, or name the connection", ErrAmbiguous)
+	}
+	return found[0], nil
+}
+
+// askSubjects answers questions about people by their ids.
+func (s *Store) askSubjects(tenant TenantID, all []*asked[subjectRow]) error {
+	from, args := `users u WHERE u.tenant_id = ? AND u.id = ?`, []any{tenant, all[0].id}
+	if len(all) > 1 {
+		d := s.pool.dialect
+		from, args = `(`+d.fewRows+`) w `+d.each("users", "u.tenant_id = ? AND u.id = w.id"), []any{idsOf(all), tenant}
+	}
+	found, err := s.subjectsOf(context.Background(), &s.policies.of(tenant).nests, from, args...)
+	for _, row := range found {
+		if q := pick(all, string(row.person.ID)); q != nil {
+			q.answer = row
+		}
+	}
+	return err
+}
+
 // subjectRow is an answer to subjectColumns.
 type subjectRow struct {
 	person         access.Person
 	revision       Revision
 	groups, within string
 	nested         bool
-	expires        Instant
 }
 
-func (r reader) subject(ctx context.Context, tenant TenantID, who Who, nested bool) (row subjectRow, err error) {
-	from, args, err := who.find(tenant)
-	if err != nil {
-		return row, err
+// subjectsOf runs a query for users u, all of one snapshot. Nests is what is remembered
+// of the tenant's groups.
+func (r reader) subjectsOf(ctx context.Context, nests *atomic.Bool, from string, args ...any) ([]subjectRow, error) {
+	whole := nests.Load()
+	found, err := r.subjectRows(ctx, whole, from, args)
+	if err != nil || len(found) == 0 || found[0].nested == whole {
+		return found, err
 	}
-	p := &row.person
-	columns, dst := subjectColumns, []any{&p.ID, &p.Active, &p.LoginAllowed, &p.Kind, &row.expires, &row.revision, &row.groups, &row.nested}
+	nests.Store(found[0].nested)
+	if found[0].nested {
+		// The whole question again, so that the answer is of one snapshot.
+		return r.subjectRows(ctx, true, from, args)
+	}
+	return found, nil
+}
+
+func (r reader) subjectRows(ctx context.Context, nested bool, from string, args []any) (found []subjectRow, err error) {
+	query := `SELECT ` + subjectColumns + ` FROM ` + from
 	if nested {
-		columns, dst = columns+withinColumn, append(dst, &row.within)
+		query = `SELECT ` + subjectColumns + withinColumn + ` FROM ` + from
 	}
-	st, release, err := r.prepare(ctx, `SELECT `+columns+` FROM `+from)
+	st, release, err := r.prepare(ctx, query)
 	if err != nil {
-		return row, r.pool.dialect.classify(err)
+		return nil, r.pool.dialect.classify(err)
 	}
 	defer release()
 	// Not watched for its end, like all point reads (reader.row).
 	rows, err := st.Stmt.QueryContext(context.WithoutCancel(ctx), args...)
 	if err != nil {
-		return row, r.pool.dialect.classify(err)
+		return nil, r.pool.dialect.classify(err)
 	}
 	defer rows.Close()
-	n := 0
-	for ; rows.Next(); n++ {
+	var row subjectRow
+	p := &row.person
+	dst := []any{&p.ID, &p.Active, readPerson{p}, &row.revision, &row.groups, &row.nested}
+	if nested {
+		dst = append(dst, &row.within)
+	}
+	for rows.Next() {
 		if err := rows.Scan(dst...); err != nil {
-			return row, err
+			return nil, err
 		}
+		found = append(found, row)
 	}
-	switch err := rows.Err(); {
-	case err != nil:
-		return row, r.pool.dialect.classify(err)
-	case n == 0:
-		return row, ErrNotFound
-	case n > 1:
-		return row, fmt.Errorf("%w: several users have that name; ask by id, or name the connection", ErrAmbiguous)
-	}
-	p.ExpiresAt = row.expires.Time
-	return row, nil
+	return found, r.pool.dialect.classify(rows.Err())
 }
 
 // subject is the person with the groups that the row tells of.
 func (row subjectRow) subject() access.Subject {
 	p := row.person
-	known := map[access.GroupID]access.Group{}
-	for id := range strings.SplitSeq(row.groups, ",") {
-		if id != "" {
-			known[access.GroupID(id)] = access.Group{ID: access.GroupID(id)}
-			p.Groups = append(p.Groups, access.GroupID(id))
-		}
+	if row.groups != "" {
+		p.Groups = make([]access.GroupID, 0, (len(row.groups)+1)/(idLength+1))
+	}
+	for list := row.groups; len(list) >= idLength; list = list[min(len(list), idLength+1):] {
+		p.Groups = append(p.Groups, access.GroupID(list[:idLength]))
+	}
+	if row.within == "" {
+		return access.DirectSubject(p)
+	}
+	known := make(map[access.GroupID]access.Group, len(p.Groups))
+	for _, id := range p.Groups {
+		known[id] = access.Group{ID: id}
 	}
 	for pair := range strings.SplitSeq(row.within, ",") {
-		if pair == "" {
-			break
-		}
 		inner, outer := access.GroupID(pair[:idLength]), access.GroupID(pair[idLength:])
 		g := known[inner]
 		g.ID, g.Parents = inner, append(g.Parents, outer)

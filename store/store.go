@@ -178,6 +178,8 @@ type Store struct {
 	refusalsMu sync.Mutex
 	refusals   map[refusalsOf]*refusals
 	logChecks  logChecks
+	subjects   gather[TenantID, subjectRow]
+	shown      gather[ConnectionRef, User]
 }
 
 // Open connects to the database at url, sqlite://FILE or postgres://…, and
@@ -207,6 +209,7 @@ func Open(ctx context.Context, url string, opts Options) (*Store, error) {
 	if d == postgresDialect {
 		s.batch = batch{commit: s.insertTogether}
 	}
+	s.subjects.query, s.shown.query = s.askSubjects, s.askShown
 	if s.now == nil {
 		s.now = time.Now
 	}

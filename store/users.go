@@ -55,21 +55,47 @@ func (r reader) User(ctx context.Context, c ConnectionRef, id UserID, withGroups
 // ShownUser reads what is shown of one user of a connection: ID, Doc, Groups,
 // Version and the times. The other columns repeat what the document says, and
 // cost PostgreSQL a tenth of the whole request.
-func (r reader) ShownUser(ctx context.Context, c ConnectionRef, id UserID) (User, error) {
-	u := User{ID: id}
+func (s *Store) ShownUser(ctx context.Context, c ConnectionRef, id UserID) (User, error) {
 	if !validID(string(id)) {
-		return u, fmt.Errorf("user %q: %w", id, ErrNotFound)
+		return User{}, fmt.Errorf("user %q: %w", id, ErrNotFound)
 	}
-	err := r.row(ctx, []any{&u.Doc, &u.Version, &u.CreatedAt, &u.ModifiedAt, &u.Groups},
-		`SELECT u.doc, u.version, u.created_at, u.modified_at, `+r.pool.dialect.groupsOfUser+` FROM users u
-		WHERE u.tenant_id = ? AND u.id = ? AND u.connection_id = ?`, c.Tenant, id, c.ID)
+	u, err := s.shown.about(c, string(id))
 	if err == nil {
-		err = r.addIndirect(ctx, c, &u)
+		err = s.addIndirect(ctx, c, &u)
 	}
 	if err != nil {
-		return u, fmt.Errorf("user %s: %w", id, err)
+		return User{}, fmt.Errorf("user %s: %w", id, err)
 	}
 	return u, nil
+}
+
+// askShown answers questions for ShownUser.
+func (s *Store) askShown(c ConnectionRef, all []*asked[User]) error {
+	d := s.pool.dialect
+	from, args := `users u WHERE u.tenant_id = ? AND u.id = ? AND u.connection_id = ?`, []any{c.Tenant, all[0].id, c.ID}
+	if len(all) > 1 {
+		from, args = `(`+d.fewRows+`) w `+d.each("users", "u.tenant_id = ? AND u.id = w.id AND u.connection_id = ?"), []any{idsOf(all), c.Tenant, c.ID}
+	}
+	st, release, err := s.prepare(context.Background(), `SELECT u.id, u.doc, u.version, u.created_at, u.modified_at, `+d.groupsOfUser+` FROM `+from)
+	if err != nil {
+		return d.classify(err)
+	}
+	defer release()
+	rows, err := st.Stmt.Query(args...)
+	if err != nil {
+		return d.classify(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var u User
+		if err := rows.Scan(&u.ID, &u.Doc, &u.Version, &u.CreatedAt, &u.ModifiedAt, &u.Groups); err != nil {
+			return err
+		}
+		if q := pick(all, string(u.ID)); q != nil {
+			q.answer = u
+		}
+	}
+	return d.classify(rows.Err())
 }
 
 // readUser reads a user, with a lock if that is given.

@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
+	"gatehouse/access"
 	"gatehouse/store"
 )
 
@@ -81,6 +83,66 @@ func Crowd(t *testing.T, first, second *store.Store) {
 		}
 	}
 	clean(t, first)
+}
+
+// askedTogether has many ask about people of two tenants at the same time, while
+// others take people away and ask at once: every answer is about whom it was asked
+// about, and as fresh as the last change.
+func askedTogether(t *testing.T, s *store.Store) {
+	const askers, each = 24, 20
+	ctx := t.Context()
+	p, other := acme(t, s), newPlace(t, s, "globex", "entra")
+	stay, strangers := p.addPeople(t, numbered("user", 8)...), other.addPeople(t, numbered("user", 8)...)
+	leave := p.addPeople(t, numbered("leaver", 40)...)
+	crew := p.addGroup(t, team("crew", nil), stay...)
+
+	ask := func(at place, id store.UserID, known bool) {
+		subject, _, err := at.Subject(ctx, at.ref.Tenant, store.Who{ID: id})
+		shown, shownErr := at.ShownUser(ctx, at.ref, id)
+		if !known {
+			if !errors.Is(err, store.ErrNotFound) || !errors.Is(shownErr, store.ErrNotFound) {
+				t.Errorf("%s of another tenant: got %v and %v, want %v", id, err, shownErr, store.ErrNotFound)
+			}
+			return
+		}
+		if err != nil || subject.Person.ID != access.UserID(id) || !subject.Person.Active || shownErr != nil || shown.ID != id {
+			t.Errorf("%s: got %s, active %t, %v, and %s, %v", id, subject.Person.ID, subject.Person.Active, err, shown.ID, shownErr)
+		}
+		if in := slices.Contains(subject.Groups, access.GroupID(crew.ID)); in != (at == p) || strings.Contains(string(shown.Groups), string(crew.ID)) != in {
+			t.Errorf("%s: in crew: got %t and %s, want %t", id, in, shown.Groups, at == p)
+		}
+	}
+	var all sync.WaitGroup
+	for i := range askers {
+		all.Go(func() {
+			for n := range each {
+				k := (i + n) % len(stay)
+				ask(p, stay[k], true)
+				ask(other, strangers[k], true)
+				ask(other, stay[k], false)
+			}
+		})
+	}
+	for _, some := range [][]store.UserID{leave[:len(leave)/2], leave[len(leave)/2:]} {
+		all.Go(func() {
+			for _, id := range some {
+				err := p.Write(ctx, p.actor, func(tx *store.Tx) error {
+					_, err := tx.UpdateUser(ctx, p.ref, id, func(u store.User) (store.User, error) {
+						return person(u.UserName, map[string]any{"active": false}), nil
+					})
+					return err
+				})
+				if err != nil {
+					t.Errorf("deactivate: %v", err)
+				}
+				subject, _, err := p.Subject(ctx, p.ref.Tenant, store.Who{ID: id})
+				if err != nil || subject.Person.Active {
+					t.Errorf("%s, after she was deactivated: got active %t, %v", id, subject.Person.Active, err)
+				}
+			}
+		})
+	}
+	all.Wait()
 }
 
 // deletedWhileAdded has users deleted in the moment in which they are added to a

@@ -121,6 +121,7 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 
 		{"Baselines", baselines},
 		{"CrowdOnOneGroup", crowdOnOneGroup},
+		{"AskedTogether", askedTogether},
 		{"DeletedWhileAdded", deletedWhileAdded},
 		{"GroupsInAnyOrder", groupsInAnyOrder},
 	} {
