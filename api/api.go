@@ -15,6 +15,7 @@
 package api
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -290,7 +291,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 // readBody reads the JSON object of a call, after its headers have been found in
 // order.
 func readBody(w http.ResponseWriter, c call) (value, error) {
-	if ct := c.Header.Get("Content-Type"); ct != "" {
+	if ct := c.Header.Get("Content-Type"); ct != "" && ct != "application/json" {
 		media, params, err := mime.ParseMediaType(ct)
 		charset := strings.ToLower(params["charset"])
 		if err != nil || media != "application/json" || charset != "" && charset != "utf-8" {
@@ -300,7 +301,9 @@ func readBody(w http.ResponseWriter, c call) (value, error) {
 	if enc := c.Header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
 		return value{}, malformed("The Content-Encoding is " + shorten(enc) + ": send the body as it is.")
 	}
-	data, err := io.ReadAll(http.MaxBytesReader(w, c.Body, maxBody))
+	var data bytes.Buffer
+	data.Grow(int(min(max(c.ContentLength, 0), maxBody)) + bytes.MinRead)
+	_, err := data.ReadFrom(http.MaxBytesReader(w, c.Body, maxBody))
 	if err != nil {
 		var large *http.MaxBytesError
 		if errors.As(err, &large) {
@@ -308,7 +311,7 @@ func readBody(w http.ResponseWriter, c call) (value, error) {
 		}
 		return value{}, malformed("The body could not be read to its end.")
 	}
-	return parse(data)
+	return parse(data.Bytes())
 }
 
 func (s *Server) base(r *http.Request) string {

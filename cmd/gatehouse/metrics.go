@@ -2,6 +2,7 @@ package main
 
 import (
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -17,6 +18,14 @@ import (
 type metrics struct {
 	registry *prometheus.Registry
 	requests *prometheus.HistogramVec
+	// found are those of requests by their labels, since the search costs more than
+	// the count.
+	found sync.Map // requestLabels to prometheus.Observer
+}
+
+type requestLabels struct {
+	route, method string
+	status        int
 }
 
 func newMetrics(st *store.Store, edge *scim.Server, hooks *webhook.Dispatcher) *metrics {
@@ -56,5 +65,11 @@ func (m *metrics) observe(pattern, method string, status int, took time.Duration
 	default:
 		method = "other" // a client must not make labels
 	}
-	m.requests.WithLabelValues(pattern, method, strconv.Itoa(status)).Observe(took.Seconds())
+	labels := requestLabels{pattern, method, status}
+	histogram, ok := m.found.Load(labels)
+	if !ok {
+		histogram = m.requests.WithLabelValues(pattern, method, strconv.Itoa(status))
+		m.found.Store(labels, histogram)
+	}
+	histogram.(prometheus.Observer).Observe(took.Seconds())
 }

@@ -219,7 +219,12 @@ func Log(log *slog.Logger, observe Observe, next http.Handler) http.Handler {
 			}
 			line := e.attrs
 			e.mu.Unlock()
-			log.LogAttrs(r.Context(), level, "request", line...)
+			if log.Enabled(r.Context(), level) {
+				// Not through LogAttrs, which looks up the caller for nothing.
+				record := slog.NewRecord(start.Add(took), level, "request", 0)
+				record.AddAttrs(line...)
+				_ = log.Handler().Handle(r.Context(), record) // there is nowhere to report that the log is gone
+			}
 			if observe != nil {
 				observe(r.Pattern, r.Method, rec.status, took)
 			}
