@@ -36,14 +36,18 @@ const groupColumnsAbove = `g.id, (SELECT r.revision FROM policies r WHERE r.tena
 		SELECT string_agg(CAST(s.member_id AS text) || CAST(s.group_id AS text), ',')
 		FROM above JOIN subgroups s ON s.tenant_id = g.tenant_id AND s.member_id = above.id), ''), g.display_name`
 
-func somebodies(groups bool) readSomebody {
+func somebodies(groups, nested bool) readSomebody {
 	if groups {
 		return readSomebody{groupColumnsAbove, func(row *subjectRow, one *Somebody) []any {
 			row.person = access.Person{Active: true, LoginAllowed: true}
 			return []any{&row.groups, &row.revision, &row.within, &one.DisplayName}
 		}}
 	}
-	return readSomebody{subjectColumns + withinColumn + `, u.user_name, u.display_name, u.connection_id`, func(row *subjectRow, one *Somebody) []any {
+	columns := subjectColumns + `, ''`
+	if nested {
+		columns = subjectColumns + withinColumn
+	}
+	return readSomebody{columns + `, u.user_name, u.display_name, u.connection_id`, func(row *subjectRow, one *Somebody) []any {
 		p := &row.person
 		return []any{&p.ID, &p.Active, readPerson{p}, &row.revision, &row.groups, &row.nested, &row.within,
 			&one.UserName, &one.DisplayName, &one.Connection}
@@ -53,30 +57,44 @@ func somebodies(groups bool) readSomebody {
 // somebodies runs a query for users or groups, all of one snapshot, and gives the
 // policy of that one, too; none if there is nobody.
 func (s *Store) somebodies(ctx context.Context, tenant TenantID, groups bool, from string, args ...any) ([]Somebody, *access.Policy, error) {
-	read := somebodies(groups)
+	nests := &s.policies.of(tenant).nests
 	var all []Somebody
-	policy, err := s.together(ctx, tenant, func(r reader) (revision Revision, err error) {
-		all = nil
-		err = r.each(ctx, func(rows *sqlx.Rows) error {
-			var row subjectRow
-			var one Somebody
-			if err := rows.Scan(read.dst(&row, &one)...); err != nil {
-				return err
+	policy, err := s.together(ctx, tenant, func(r reader) (Revision, error) {
+		whole := nests.Load()
+		var last subjectRow
+		var err error
+		all, last, err = r.somebodies(ctx, groups, whole, from, args)
+		if err == nil && !groups && len(all) > 0 && last.nested != whole {
+			nests.Store(last.nested)
+			if last.nested {
+				all, last, err = r.somebodies(ctx, groups, true, from, args)
 			}
-			if groups {
-				row.person.ID = access.UserID(row.groups) // nobody has a grant under that id
-			}
-			one.ID, revision = string(row.person.ID), row.revision
-			one.Subject = row.subject()
-			all = append(all, one)
-			return nil
-		}, `SELECT `+read.columns+` FROM `+from, args...)
-		return revision, err
+		}
+		return last.revision, err
 	})
 	if err != nil {
 		return nil, nil, err
 	}
 	return all, policy, nil
+}
+
+func (r reader) somebodies(ctx context.Context, groups, nested bool, from string, args []any) (all []Somebody, last subjectRow, err error) {
+	read := somebodies(groups, nested)
+	err = r.each(ctx, func(rows *sqlx.Rows) error {
+		var row subjectRow
+		var one Somebody
+		if err := rows.Scan(read.dst(&row, &one)...); err != nil {
+			return err
+		}
+		if groups {
+			row.person.ID = access.UserID(row.groups) // nobody has a grant under that id
+		}
+		one.ID, last = string(row.person.ID), row
+		one.Subject = row.subject()
+		all = append(all, one)
+		return nil
+	}, `SELECT `+read.columns+` FROM `+from, args...)
+	return all, last, err
 }
 
 // GroupNamed gives a group by its id or its display name, compared without regard
@@ -150,17 +168,24 @@ func (s *Store) granted(tenant TenantID, a access.Audience, groups bool, after s
 	with := `WITH RECURSIVE within (id) AS (` + d.ids + ` UNION SELECT s.member_id FROM within JOIN subgroups s ON s.tenant_id = ? AND s.group_id = within.id)`
 	args := []any{d.idList(texts(a.Groups)), tenant}
 	if groups {
-		with += ` SELECT id FROM within WHERE id > ?`
-		args = append(args, after)
+		with += ` SELECT g.id FROM within JOIN groups g ON g.tenant_id = ? AND g.id = within.id WHERE within.id > ?`
+		args = append(args, tenant, after)
 	} else {
-		with += ` SELECT m.user_id AS id FROM within JOIN members m ON m.tenant_id = ? AND m.group_id = within.id WHERE m.user_id > ?
-			UNION SELECT id FROM (` + d.idRows + `) d WHERE id > ?`
-		args = append(args, tenant, after, d.idList(texts(a.Users)), after)
+		// Grants may be for those who aren't there any more. They must not take the
+		// place of others on the page.
+		with += ` SELECT m.value AS id FROM within CROSS JOIN ` + d.membersOfWithin + `
+			UNION SELECT u.id FROM (` + d.idRows + `) w ` + d.each("users", "u.tenant_id = ? AND u.id = w.id AND u.id > ?")
+		args = append(args, tenant, after, limit, d.idList(texts(a.Users)), tenant, after)
 	}
-	// Those who aren't there any more must not take the place of others on the page.
-	from := fmt.Sprintf(`(SELECT t.id FROM (%s) w JOIN %s t ON t.tenant_id = ? AND t.id = w.id ORDER BY t.id LIMIT ?) w
-		CROSS JOIN %[2]s %[3]s WHERE %[3]s.tenant_id = ? AND %[3]s.id = w.id ORDER BY %[3]s.id`, with, table, alias)
-	return from, append(args, tenant, limit, tenant)
+	// The outer limit says no more than the inner one. It is for SQLite, which can't
+	// see the value of that, and would read all users so as to be ready for millions.
+	atMost := 1000
+	for atMost < limit {
+		atMost *= 10
+	}
+	from := fmt.Sprintf(`(SELECT id FROM (SELECT id FROM (%s) a ORDER BY id LIMIT ?) b LIMIT %d) w
+		CROSS JOIN %[3]s %[4]s WHERE %[4]s.tenant_id = ? AND %[4]s.id = w.id ORDER BY %[4]s.id`, with, atMost, table, alias)
+	return from, append(args, limit, tenant)
 }
 
 func texts[ID ~string](ids []ID) []string {

@@ -46,6 +46,9 @@ type dialect struct {
 	// say. On tables that were never analyzed PostgreSQL would rather compare each
 	// row with each id.
 	each func(table, condition string) string
+	// membersOfWithin are rows m of a value: of each group in within the first members
+	// behind an id. Its parameters are the tenant, that id and how many.
+	membersOfWithin string
 	// idParam is a parameter that is an id where the database can't tell.
 	idParam string
 	// agreeing is the isolation of reads that see one state.
@@ -138,6 +141,9 @@ var sqliteDialect = &dialect{
 	fewRows: "SELECT value AS id FROM json_each(?)",
 	idParam: "?",
 	each:    func(table, condition string) string { return "CROSS JOIN " + table + " u WHERE " + condition },
+	// A function of a table may refer to what stands before it; a subquery may not.
+	membersOfWithin: `json_each((SELECT json_group_array(user_id) FROM (
+		SELECT user_id FROM members WHERE tenant_id = ? AND group_id = within.id AND user_id > ? ORDER BY user_id LIMIT ?))) m`,
 	idList: func(ids []string) any {
 		text, _ := json.Marshal(ids)
 		return string(text)
@@ -227,6 +233,8 @@ var postgresDialect = &dialect{
 	each: func(table, condition string) string {
 		return "CROSS JOIN LATERAL (SELECT u.*, u.ctid FROM " + table + " u WHERE " + condition + " LIMIT 1) u"
 	},
+	membersOfWithin: `LATERAL (SELECT user_id AS value FROM members
+		WHERE tenant_id = ? AND group_id = within.id AND user_id > ? ORDER BY user_id LIMIT ?) m`,
 	groupsOfUser: `(SELECT CASE MAX(within) WHEN 1 THEN '+' ELSE '' END
 			|| COALESCE(CAST(json_agg(json_build_object('value', id, 'display', display_name, 'type', 'direct')) AS text), '[]')
 		FROM (SELECT g.id, g.display_name, g.within FROM members m JOIN groups g ON g.tenant_id = m.tenant_id AND g.id = m.group_id
