@@ -47,12 +47,12 @@ func (tx *Tx) changeMembers(ctx context.Context, c ConnectionRef, g Group, delta
 
 	switch {
 	case delta.Replace:
-		var groups int
-		res.Removed, err = tx.endOthers(ctx, "members", "user_id", changeID, c.Tenant, g.ID, add)
+		var users, groups int
+		users, add, err = tx.endOthers(ctx, "members", "user_id", changeID, c.Tenant, g.ID, add)
 		if err == nil {
-			groups, err = tx.endOthers(ctx, "subgroups", "member_id", changeID, c.Tenant, g.ID, add)
+			groups, add, err = tx.endOthers(ctx, "subgroups", "member_id", changeID, c.Tenant, g.ID, add)
 		}
-		res.Removed += groups
+		res.Removed = users + groups
 	case len(remove) > 0:
 		if res.Removed, err = tx.endPicked(ctx, "members", "user_id", changeID, c.Tenant, g.ID, remove); err != nil || res.Removed == len(remove) {
 			break
@@ -129,23 +129,31 @@ func (tx *Tx) endSubgroups(ctx context.Context, change ChangeID, where string, a
 	return tx.end(ctx, "subgroups", "member_id", change, where, args...)
 }
 
-// endOthers ends the memberships of a group but for some. The difference of the
-// two lists is made here: on fresh tables PostgreSQL compares each with each.
-func (tx *Tx) endOthers(ctx context.Context, table, member string, change ChangeID, tenant TenantID, group GroupID, keep []string) (int, error) {
+// endOthers ends the memberships of a group but for some, and gives those of keep
+// that are no members yet. The difference of the two lists is made here: on fresh
+// tables PostgreSQL compares each with each.
+func (tx *Tx) endOthers(ctx context.Context, table, member string, change ChangeID, tenant TenantID, group GroupID, keep []string) (ended int, missing []string, err error) {
 	var have []string
-	err := tx.list(ctx, &have, `SELECT CAST(`+member+` AS text) FROM `+table+` WHERE tenant_id = ? AND group_id = ?`, tenant, group)
-	if err != nil {
-		return 0, err
+	err = tx.list(ctx, &have, `SELECT CAST(`+member+` AS text) FROM `+table+` WHERE tenant_id = ? AND group_id = ?`, tenant, group)
+	if err != nil || len(have) == 0 {
+		return 0, keep, err
 	}
-	stays := make(map[string]bool, len(keep))
+	wanted := make(map[string]bool, len(keep))
 	for _, id := range keep {
-		stays[id] = true
+		wanted[id] = true
 	}
-	gone := slices.DeleteFunc(have, func(id string) bool { return stays[id] })
-	if len(gone) == 0 {
-		return 0, nil
+	gone := have[:0]
+	for _, id := range have {
+		if !wanted[id] {
+			gone = append(gone, id)
+		}
+		delete(wanted, id)
 	}
-	return tx.endPicked(ctx, table, member, change, tenant, group, gone)
+	missing = slices.DeleteFunc(keep, func(id string) bool { return !wanted[id] })
+	if len(gone) > 0 {
+		ended, err = tx.endPicked(ctx, table, member, change, tenant, group, gone)
+	}
+	return ended, missing, err
 }
 
 // endPicked ends some memberships of a group.
