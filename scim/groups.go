@@ -1,6 +1,7 @@
 package scim
 
 import (
+	"context"
 	"errors"
 	"net/http"
 
@@ -82,7 +83,7 @@ func (s *Server) createGroup(w http.ResponseWriter, r *http.Request, c caller) e
 
 	g := asGroup(doc)
 	var res store.MembersResult
-	err = s.store.Write(r.Context(), c.actor(r.Context()), func(tx *store.Tx) error {
+	err = s.writing(c)(r.Context(), c.actor(r.Context()), func(tx *store.Tx) error {
 		var err error
 		g, res, err = tx.CreateGroup(r.Context(), c.conn, g, memberRefs(members.ids))
 		return err
@@ -156,6 +157,14 @@ func (s *Server) patchGroup(w http.ResponseWriter, r *http.Request, c caller) er
 	return s.sendGroup(w, r, c, g, p, http.StatusOK)
 }
 
+// writing is how a request writes a group.
+func (s *Server) writing(c caller) func(context.Context, store.Actor, func(*store.Tx) error) error {
+	if c.held.long() {
+		return s.store.WriteLong
+	}
+	return s.store.Write
+}
+
 // changeGroup applies a pure change to a group's document and a delta to its
 // members.
 func (s *Server) changeGroup(r *http.Request, c caller, change func(document) (document, store.MemberDelta, error)) (store.Group, error) {
@@ -166,7 +175,7 @@ func (s *Server) changeGroup(r *http.Request, c caller, change func(document) (d
 	}
 	id := r.PathValue("id")
 	var res store.MembersResult
-	err = s.store.Write(r.Context(), c.actor(r.Context()), func(tx *store.Tx) error {
+	err = s.writing(c)(r.Context(), c.actor(r.Context()), func(tx *store.Tx) error {
 		g, result, err := tx.UpdateGroup(r.Context(), c.conn, store.GroupID(id), func(g store.Group) (store.Group, store.MemberDelta, error) {
 			if err := conds.write(g.Version); err != nil {
 				return g, store.MemberDelta{}, err

@@ -384,6 +384,9 @@ type held struct{ release []func() }
 
 func (h *held) until(release func()) { h.release = append(h.release, release) }
 
+// long reports whether the request does long work.
+func (h *held) long() bool { return len(h.release) > 0 }
+
 func (h *held) letGo() {
 	for _, release := range h.release {
 		release()

@@ -63,11 +63,11 @@ func (s *Store) somebodies(ctx context.Context, tenant TenantID, groups bool, fr
 		whole := nests.Load()
 		var last subjectRow
 		var err error
-		all, last, err = r.somebodies(ctx, groups, whole, from, args)
+		all, last, err = r.readSomebodies(ctx, groups, whole, from, args)
 		if err == nil && !groups && len(all) > 0 && last.nested != whole {
 			nests.Store(last.nested)
 			if last.nested {
-				all, last, err = r.somebodies(ctx, groups, true, from, args)
+				all, last, err = r.readSomebodies(ctx, groups, true, from, args)
 			}
 		}
 		return last.revision, err
@@ -78,7 +78,7 @@ func (s *Store) somebodies(ctx context.Context, tenant TenantID, groups bool, fr
 	return all, policy, nil
 }
 
-func (r reader) somebodies(ctx context.Context, groups, nested bool, from string, args []any) (all []Somebody, last subjectRow, err error) {
+func (r reader) readSomebodies(ctx context.Context, groups, nested bool, from string, args []any) (all []Somebody, last subjectRow, err error) {
 	read := somebodies(groups, nested)
 	err = r.each(ctx, func(rows *sqlx.Rows) error {
 		var row subjectRow

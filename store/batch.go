@@ -3,13 +3,16 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
+	"time"
 )
 
 // job is one call of Write on its way into a transaction.
 type job struct {
 	actor Actor
 	f     func(*Tx) error
+	long  bool // see WriteLong
 
 	err      error
 	panicked any
@@ -52,6 +55,27 @@ type batch struct {
 	mu      sync.Mutex
 	leading bool
 	queue   []*job
+	// long says that the last batch was a long job, and rest until when the next one
+	// stays away, so that those who waited for it have as much time as it took.
+	long bool
+	rest time.Time
+	// longs lets one long job at a time into the queue.
+	longs sync.Mutex
+}
+
+// doLong is do for a long job, once it may go on.
+func (b *batch) doLong(ctx context.Context, s *Store, j *job) error {
+	b.longs.Lock()
+	defer b.longs.Unlock()
+	b.mu.Lock()
+	rest := time.Until(b.rest)
+	b.mu.Unlock()
+	select {
+	case <-time.After(rest):
+		return b.do(ctx, s, j)
+	case <-ctx.Done():
+		return s.write.dialect.classify(ctx.Err())
+	}
 }
 
 func (b *batch) do(ctx context.Context, s *Store, j *job) error {
@@ -80,11 +104,15 @@ func (b *batch) do(ctx context.Context, s *Store, j *job) error {
 		}
 	}
 
+	began := time.Now()
 	b.commit(jobs)
 	for _, j := range jobs {
 		close(j.done)
 	}
 	b.mu.Lock()
+	if jobs[0].long && len(b.queue) > 0 {
+		b.rest = time.Now().Add(time.Since(began))
+	}
 	if len(b.queue) == 0 {
 		b.leading = false
 	} else {
@@ -95,11 +123,26 @@ func (b *batch) do(ctx context.Context, s *Store, j *job) error {
 	return j.outcome()
 }
 
-// next takes a batch out of the queue.
+// next takes a batch out of the queue. A long job is a batch of its own, and takes
+// turns with all others.
 func (b *batch) next() []*job {
-	n := min(len(b.queue), maxBatch)
-	jobs := b.queue[:n:n]
-	b.queue = b.queue[n:]
+	first := slices.IndexFunc(b.queue, func(j *job) bool { return j.long })
+	others := first < 0 || b.long && slices.ContainsFunc(b.queue, func(j *job) bool { return !j.long })
+	b.long = !others
+	if !others {
+		jobs := []*job{b.queue[first]}
+		b.queue = slices.Delete(b.queue, first, first+1)
+		return jobs
+	}
+	var jobs, rest []*job
+	for _, j := range b.queue {
+		if !j.long && len(jobs) < maxBatch {
+			jobs = append(jobs, j)
+		} else {
+			rest = append(rest, j)
+		}
+	}
+	b.queue = rest
 	return jobs
 }
 

@@ -44,3 +44,10 @@ func (s *Store) AuditQuery(ctx context.Context, tenant TenantID, f AuditFilter) 
 	query, args = find("", 20)
 	return s.pool.db.Rebind(query), args
 }
+
+// Waiting is how many writes wait for others to end.
+func (s *Store) Waiting() int {
+	s.batch.mu.Lock()
+	defer s.batch.mu.Unlock()
+	return len(s.batch.queue)
+}

@@ -106,8 +106,19 @@ const maxWaiting = 16
 // died before the answer to COMMIT. The caller's retry meets the same names and
 // ids and so finds out.
 func (s *Store) Write(ctx context.Context, actor Actor, f func(*Tx) error) error {
+	return s.attempts(ctx, actor, f, false)
+}
+
+// WriteLong is Write for what may take long, such as a group of many thousand
+// members. On SQLite, which has one writer, no other write shares its transaction,
+// and those who had to wait for one get as much time before the next.
+func (s *Store) WriteLong(ctx context.Context, actor Actor, f func(*Tx) error) error {
+	return s.attempts(ctx, actor, f, true)
+}
+
+func (s *Store) attempts(ctx context.Context, actor Actor, f func(*Tx) error, long bool) error {
 	for attempt := 1; ; attempt++ {
-		j := &job{actor: actor, f: f}
+		j := &job{actor: actor, f: f, long: long}
 		err := s.try(ctx, j)
 		for _, a := range j.amends {
 			if !errors.Is(err, a.when) {
@@ -134,6 +145,9 @@ func (s *Store) try(ctx context.Context, j *job) error {
 		return s.write.dialect.classify(err)
 	}
 	if s.write.dialect == sqliteDialect {
+		if j.long {
+			return s.batch.doLong(ctx, s, j)
+		}
 		return s.batch.do(ctx, s, j)
 	}
 	s.alone(ctx, j)
