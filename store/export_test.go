@@ -1,6 +1,10 @@
 package store
 
-import "context"
+import (
+	"context"
+
+	"github.com/lib/pq"
+)
 
 // UsersQuery is the SQL that Users asks for a page with.
 func (s *Store) UsersQuery(c ConnectionRef, q Query) (query string, args []any) {
@@ -30,6 +34,25 @@ func (s *Store) SubjectQueries(tenant TenantID, who Who) (queries []string, args
 // SessionQuery is the SQL that Session asks with.
 func (s *Store) SessionQuery(secret string) (query string, args []any) {
 	return s.pool.db.Rebind(sessionQuery), append([]any{hashSecret(secret)}, s.live()...)
+}
+
+// RecordQueries are the SQL behind the pages of a person and a group, and the list of
+// groups from a place on.
+func (s *Store) RecordQueries(c ConnectionRef, user UserID, group GroupRow) map[string]func() (string, []any) {
+	rebound := func(query string, args []any) func() (string, []any) {
+		for i, arg := range args {
+			if list, ok := arg.(pq.StringArray); ok {
+				args[i], _ = list.Value()
+			}
+		}
+		return func() (string, []any) { return s.pool.db.Rebind(query), args }
+	}
+	return map[string]func() (string, []any){
+		"memberships":     rebound(membershipsQuery, []any{c.Tenant, user, c.Tenant, user, 20}),
+		"person timeline": rebound(timelineQuery(c.Tenant, string(user), lastID, 20, personTimeline)),
+		"group timeline":  rebound(timelineQuery(c.Tenant, string(group.ID), lastID, 20, groupTimeline)),
+		"group list":      rebound(s.groupsQuery(c.Tenant, c.ID, GroupFilter{}, false, group.Key(), 5)),
+	}
 }
 
 // GuardQuery is the SQL with which a user's removal looks for rights in the console.
