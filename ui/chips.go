@@ -112,15 +112,7 @@ func (g *granted) chips(s access.Subject) (chips []chip, elsewhere int) {
 // chip is a grant in a few words.
 func (g *granted) chip(grant *access.Grant) chip {
 	product, _ := g.policy.Product(grant.Product)
-	what := string(grant.Role)
-	for _, role := range product.Roles {
-		if role.ID == grant.Role {
-			what = cmp.Or(role.Name, what)
-		}
-	}
-	if grant.Role == "" {
-		what = string(grant.Permission) + " " + string(grant.Level)
-	}
+	what := g.what(grant, product)
 	w := g.words
 	short, whole := g.where(grant, product, 1), g.where(grant, product, 100)
 	c := chip{Text: w.t("chip", "role", what, "site", short),
@@ -129,6 +121,59 @@ func (g *granted) chip(grant *access.Grant) chip {
 		c.Deny, c.Text, c.Title = true, w.t("chip.deny", "what", c.Text), w.t("chip.deny", "what", c.Title)
 	}
 	return c
+}
+
+// what is a grant's role, or its permission and level.
+func (g *granted) what(grant *access.Grant, product access.Product) string {
+	if grant.Role == "" {
+		return g.permissionName(grant.Permission, product) + " " + string(grant.Level)
+	}
+	for _, role := range product.Roles {
+		if role.ID == grant.Role {
+			return cmp.Or(role.Name, string(role.ID))
+		}
+	}
+	return string(grant.Role)
+}
+
+// permissionName is what people call a permission of a product.
+func (g *granted) permissionName(id access.PermissionID, product access.Product) string {
+	if id == access.AllPermissions {
+		return g.words.t("because.everything")
+	}
+	for _, permission := range product.Permissions {
+		if permission.ID == id {
+			return cmp.Or(permission.Name, string(id))
+		}
+	}
+	return string(id)
+}
+
+// siteName is what people call a site.
+func (g *granted) siteName(id access.SiteID) string {
+	site, _ := g.policy.Site(id)
+	return cmp.Or(site.Name, site.Key, string(id))
+}
+
+// names are at most so many sites by name, in order, and how many more there are. A
+// visitor who sees only some areas is told the names of the sites there and above.
+func (g *granted) names(sites []access.SiteID, most int) (names []string, more int) {
+	for _, id := range sites {
+		if g.tells(id) {
+			names = append(names, g.siteName(id))
+		}
+	}
+	slices.Sort(names)
+	names = names[:min(len(names), most)]
+	return names, len(sites) - len(names)
+}
+
+// tells reports whether the visitor may know of a site.
+func (g *granted) tells(id access.SiteID) bool {
+	site, ok := g.policy.Site(id)
+	return g.within == nil || ok && slices.ContainsFunc(g.within, func(area access.Area) bool {
+		return g.meets(access.Selection{Sites: []access.SiteID{id}}, area[site.Dimension])
+	})
 }
 
 // where is a grant's scope in words: at most so many sites of each dimension by
@@ -141,15 +186,10 @@ func (g *granted) where(grant *access.Grant, product access.Product, most int) s
 		if grant.Scope.Everywhere || selection.All {
 			continue
 		}
-		var names []string
-		for _, id := range selection.Sites {
-			site, _ := g.policy.Site(id)
-			names = append(names, cmp.Or(site.Name, site.Key, string(id)))
-		}
-		slices.Sort(names)
-		text := strings.Join(names[:min(len(names), most)], ", ")
-		if more := len(names) - most; more > 0 {
-			text += " +" + w.number(more)
+		names, more := g.names(selection.Sites, most)
+		text := strings.Join(names, ", ")
+		if more > 0 {
+			text = strings.TrimSpace(text + " +" + w.number(more))
 		}
 		parts = append(parts, text)
 	}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -78,6 +79,7 @@ type rig struct {
 	groups  map[string]store.GroupID  // by displayName
 	sites   map[string]access.SiteID  // by key
 	cookies map[string][]*http.Cookie // of those who have visited
+	passed  *atomic.Int64             // time, since now
 }
 
 // The people who visit, by what they may do: Sam owns the tenant, Ada administers
@@ -97,12 +99,13 @@ var everybody = []string{nobody, sam, ada, bob, chloe, eva}
 
 func newRigAt(t *testing.T, database string) *rig {
 	t.Helper()
-	st, err := store.Open(t.Context(), database, store.Options{Now: func() time.Time { return now }})
+	passed := &atomic.Int64{}
+	st, err := store.Open(t.Context(), database, store.Options{Now: func() time.Time { return now.Add(time.Duration(passed.Load())) }})
 	if err != nil {
 		t.Fatal(err)
 	}
 	g := &rig{
-		Store: st, t: t, url: database, console: New(st, Options{Log: slog.New(slog.NewTextHandler(t.Output(), nil))}),
+		Store: st, t: t, url: database, passed: passed, console: New(st, Options{Log: slog.New(slog.NewTextHandler(t.Output(), nil))}),
 		refs: map[string]store.ConnectionRef{}, users: map[string]store.UserID{}, groups: map[string]store.GroupID{},
 		sites: map[string]access.SiteID{}, cookies: map[string][]*http.Cookie{},
 	}
@@ -124,6 +127,12 @@ func newRigAt(t *testing.T, database string) *rig {
 	g.actor = store.Actor{Tenant: tenant.ID, Kind: store.ActorCLI, ID: "grace"}
 	g.company()
 	return g
+}
+
+// later lets time pass. Everybody signs in anew then.
+func (g *rig) later(d time.Duration) {
+	g.passed.Add(int64(d))
+	clear(g.cookies)
 }
 
 func (g *rig) write(f func(tx *store.Tx) error) {

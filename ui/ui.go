@@ -112,6 +112,9 @@ func (s *Server) table() []route {
 		s.mappingsRoutes(),
 		s.impactRoutes(),
 		s.auditRoutes(),
+		s.personRoutes(),
+		s.groupsRoutes(),
+		s.explainRoutes(),
 		s.meRoutes(),
 	} {
 		all = append(all, subject...)

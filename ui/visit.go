@@ -148,7 +148,11 @@ func (v *visit) when(t time.Time) when { return when{Time: t.In(v.zone), now: v.
 // at is the instant that a page is to show by ?at=, the end of that day where the
 // visitor is; not past if the page is about now.
 func (v *visit) at(r *http.Request) (at time.Time, past bool, err error) {
-	text := r.URL.Query().Get("at")
+	return v.endOf(r.URL.Query().Get("at"))
+}
+
+// endOf is at for a text.
+func (v *visit) endOf(text string) (at time.Time, past bool, err error) {
 	if text == "" {
 		return v.now, false, nil
 	}

@@ -1,0 +1,249 @@
+package ui
+
+import (
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"gatehouse/access"
+	"gatehouse/store"
+
+	"github.com/PuerkitoBio/goquery"
+)
+
+const (
+	alice = "alice.jansen@waterland.example"
+	daan  = "daan.bakker@waterland.example"
+	frank = "frank.visser@waterland.example"
+)
+
+func (g *rig) pathOf(userName string) string { return "/people/" + string(g.users[userName]) }
+
+// lacks reports what of some texts a page doesn't say.
+func (a answer) lacks(want ...string) (missing []string) {
+	said := a.text("main")
+	for _, text := range want {
+		if !strings.Contains(said, text) {
+			missing = append(missing, text)
+		}
+	}
+	return missing
+}
+
+func TestPersonSaysWhatAndWhy(t *testing.T) {
+	onBoth(t, func(t *testing.T, g *rig) {
+		deny := g.toUser(daan, "clicktime", "", g.at("uithof"))
+		deny.Effect, deny.Permission, deny.Level, deny.Reason = access.Deny, "timesheet", "maintain", "on leave"
+		g.grant(deny)
+		got := g.get(sam, g.pathOf(daan))
+		if got.status != 200 || got.text("h1") != "Daan Bakker" {
+			t.Fatalf("status %d, heading %q", got.status, got.text("h1"))
+		}
+		if missing := got.lacks(
+			"Daan Bakker → Utrecht technicians (member since 22 Nov 2026) → mapping: Supervisor @ Uithof (since 22 Nov 2026, by grace on the command line)",
+			"not Time sheets maintain", "denied: Time sheets maintain @ Uithof", "Managed by Entra ID", "daan.bakker@waterland.example", "“on leave”", "Not signed in anywhere.",
+			"Became a member of Utrecht technicians"); missing != nil {
+			t.Errorf("got no %q in\n%s", missing, got.text("main"))
+		}
+		if rows := got.Find("#levels-clicktime tbody tr").Length(); rows == 0 {
+			t.Error("nothing permission by permission")
+		}
+		if href := got.Find("#has-clicktime a:contains('Utrecht technicians')").AttrOr("href", ""); href != "/groups/"+string(g.groups["Utrecht technicians"]) {
+			t.Errorf("the group of the way leads to %q", href)
+		}
+		for _, href := range got.Find("main a[href^='/']").Map(func(_ int, s *goquery.Selection) string { return s.AttrOr("href", "") }) {
+			if to := g.get(sam, href); to.status != 200 {
+				t.Errorf("link %s: status %d", href, to.status)
+			}
+		}
+		if n := got.Find("form[method=post]:has(input:not([type=hidden]))").Length(); n > 0 {
+			t.Errorf("%d forms with fields on a page about what the provider says", n)
+		}
+	})
+}
+
+func TestPersonWithoutAccess(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	got := g.get(sam, g.pathOf("noor.mulder@waterland.example"))
+	if missing := got.lacks("No access. Member of 2 groups, none of which gives anything."); missing != nil {
+		t.Errorf("got no %q in\n%s", missing, got.text("main"))
+	}
+}
+
+func TestPersonWhoIsNotLive(t *testing.T) {
+	onBoth(t, func(t *testing.T, g *rig) {
+		got := g.get(sam, g.pathOf(frank))
+		if missing := got.lacks("Entra ID says that this account is deactivated", "Nothing of this counts", "mapping: Supervisor @ Uithof"); missing != nil {
+			t.Errorf("deactivated: got no %q in\n%s", missing, got.text("main"))
+		}
+		g.write(func(tx *store.Tx) error {
+			_, err := tx.ChangePerson(t.Context(), g.users[daan], func(p store.Person) store.Person {
+				return store.Person{Kind: access.KindContractor, ExpiresAt: now.Add(-time.Hour), Sponsor: g.users[bob]}
+			})
+			return err
+		})
+		got = g.get(sam, g.pathOf(daan))
+		if missing := got.lacks("Sign-in is blocked here", "The account ended on 22 Nov 2026, 09:30", "contractor", "Bob Okafor"); missing != nil {
+			t.Errorf("blocked and expired: got no %q in\n%s", missing, got.text("main"))
+		}
+		g.write(func(tx *store.Tx) error { return tx.DeleteUser(t.Context(), g.refs["Entra ID"], g.users[daan]) })
+		got = g.get(sam, g.pathOf(daan))
+		if got.status != 200 || got.lacks("Entra ID deleted this account on 22 Nov 2026") != nil || got.Find("#has-clicktime").Length() > 0 {
+			t.Errorf("deleted: status %d\n%s", got.status, got.text("main"))
+		}
+	})
+}
+
+func TestPersonOnAnotherDay(t *testing.T) {
+	onBoth(t, func(t *testing.T, g *rig) {
+		ctx := t.Context()
+		g.later(48 * time.Hour)
+		g.write(func(tx *store.Tx) error {
+			_, _, err := tx.UpdateGroup(ctx, g.refs["Entra ID"], g.groups["Utrecht technicians"], func(group store.Group) (store.Group, store.MemberDelta, error) {
+				return group, store.MemberDelta{Remove: []store.MemberID{store.MemberID(g.users[daan])}}, nil
+			})
+			return err
+		})
+		g.grant(g.toUser(daan, "clicktime", "client", g.at("vlissingen")))
+		g.later(48 * time.Hour)
+		path := g.pathOf(daan)
+
+		today := g.get(sam, path)
+		if missing := today.lacks("granted: Client @ Vlissingen", "Left Utrecht technicians"); missing != nil || strings.Contains(today.text("#has-clicktime"), "Supervisor") {
+			t.Errorf("today: got no %q in\n%s", missing, today.text("main"))
+		}
+		then := g.get(sam, path+"?at=2026-11-23")
+		if missing := then.lacks("You see how it was on 23 Nov 2026, 23:59", "Utrecht technicians (member since 22 Nov 2026) → mapping: Supervisor @ Uithof"); missing != nil || strings.Contains(then.text("#has-clicktime"), "Client") {
+			t.Errorf("two days ago: got no %q in\n%s", missing, then.text("main"))
+		}
+		if never := g.get(sam, path+"?at=2025-01-01"); never.status != 200 || never.lacks("was not there on that day") != nil {
+			t.Errorf("before there was anybody: status %d\n%s", never.status, never.text("main"))
+		}
+		if bad := g.get(sam, path+"?at=yesterday"); bad.status != 400 {
+			t.Errorf("no date: status %d, want 400", bad.status)
+		}
+
+		between := g.get(sam, path+"/compare?from=2026-11-23")
+		rows := between.texts("#differences tbody tr")
+		if len(rows) != 2 || !slices.ContainsFunc(rows, func(row string) bool {
+			return strings.Contains(row, "UithofmaintainnothingNo longer: Daan Bakker → Utrecht technicians")
+		}) ||
+			!slices.ContainsFunc(rows, func(row string) bool {
+				return strings.Contains(row, "VlissingennothingviewNew: Daan Bakker → granted: Client")
+			}) {
+			t.Errorf("between: got %q, want the loss at Uithof and the gain in Vlissingen", rows)
+		}
+		if missing := between.lacks("Left Utrecht technicians"); missing != nil {
+			t.Errorf("between: got no %q in\n%s", missing, between.text("main"))
+		}
+		same := g.get(sam, path+"/compare?from=2026-11-22&to=2026-11-23")
+		if same.lacks("The access was the same on both days") != nil {
+			t.Errorf("two equal days:\n%s", same.text("main"))
+		}
+	})
+}
+
+func TestComparePeople(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	got := g.get(sam, g.pathOf(daan)+"/compare?with="+url.QueryEscape(bob))
+	parts := got.texts("section.card li")
+	if want := []string{"Console: Site administrator @ Utrecht", "ClickTime: Supervisor @ Uithof", "Console: Own access view @ everywhere"}; !slices.Equal(parts, want) {
+		t.Errorf("got %q, want %q", parts, want)
+	}
+	several := g.get(sam, g.pathOf(daan)+"/compare?with=ada")
+	if n := several.Find(".found a").Length(); n != 2 {
+		t.Errorf("a name of two: got %d to choose from\n%s", n, several.text("main"))
+	}
+	if nobody := g.get(sam, g.pathOf(daan)+"/compare?with=xyzzy"); nobody.lacks("Nobody is called “xyzzy”") != nil {
+		t.Errorf("nobody:\n%s", nobody.text("main"))
+	}
+}
+
+// TestWhoIsSeenByName holds that whoever administers some sites sees those with
+// access there, what they have there, and of the rest only how much.
+func TestWhoIsSeenByName(t *testing.T) {
+	onBoth(t, func(t *testing.T, g *rig) {
+		g.grant(g.toUser(daan, "clicktime", "client", g.at("vlissingen")), g.toGroup("Sales", "client", g.at("zeeland")))
+		got := g.get(bob, g.pathOf(daan))
+		said := got.text("main")
+		if got.status != 200 || got.lacks("Supervisor @ Uithof", "1 grant reaches only other sites than yours.", "2 groups have nothing to do with your sites.") != nil {
+			t.Errorf("status %d:\n%s", got.status, said)
+		}
+		for _, secret := range []string{"Vlissingen", "Everyone Waterland", "Operations", "What happened", "Not signed in anywhere"} {
+			if strings.Contains(said, secret) {
+				t.Errorf("a site administrator is told %q:\n%s", secret, said)
+			}
+		}
+		stranger := g.users["noor.mulder@waterland.example"]
+		random := store.NewSiteID()
+		foreign := g.stranger(t)
+		for _, path := range []string{"/people/%s", "/people/%s/compare", "/people/%s?at=2026-11-21"} {
+			want := g.get(bob, fmt.Sprintf(path, random))
+			for what, id := range map[string]string{"somebody elsewhere": string(stranger), "somebody of another tenant": string(foreign), "no id": "x", "a name": eva} {
+				got := g.get(bob, fmt.Sprintf(path, id))
+				if got.status != 404 || got.text("h1") != want.text("h1") {
+					t.Errorf("%s of %s: status %d, %q, want the 404 of an id that nobody has", path, what, got.status, got.text("h1"))
+				}
+			}
+			if got := g.get(sam, fmt.Sprintf(path, foreign)); got.status != 404 {
+				t.Errorf("%s of another tenant, as owner: status %d, want 404", path, got.status)
+			}
+		}
+	})
+}
+
+// stranger is somebody of another tenant.
+func (g *rig) stranger(t *testing.T) (id store.UserID) {
+	t.Helper()
+	ctx := t.Context()
+	tenant, err := g.EnsureTenant(ctx, store.Actor{Kind: store.ActorSystem}, "others")
+	if err != nil {
+		t.Fatal(err)
+	}
+	actor := store.Actor{Tenant: tenant.ID, Kind: store.ActorCLI, ID: "grace"}
+	err = g.Write(ctx, actor, func(tx *store.Tx) error {
+		c, err := tx.CreateConnection(ctx, "Theirs", store.IdPEntra)
+		if err != nil {
+			return err
+		}
+		u, err := tx.CreateUser(ctx, c.Ref(), user("zed@others.example", "Zed", true))
+		id = u.ID
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+func TestSignSomebodyOut(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	g.signIn(eva)
+	page := g.get(sam, g.pathOf(eva))
+	if form := page.Find("form[action$='/signout']"); form.Length() != 1 || page.Find("#sessions tbody tr").Length() != 1 {
+		t.Fatalf("want her session and a way to end it:\n%s", page.text("main"))
+	}
+	if auditor := g.get(chloe, g.pathOf(eva)); auditor.Find("main form[method=post]").Length() > 0 {
+		t.Error("an auditor is offered a form")
+	}
+	for _, who := range []string{chloe, bob, eva} {
+		if got := g.post(who, g.pathOf(eva)+"/signout", nil); got.status != 403 && got.status != 404 {
+			t.Errorf("as %s: status %d, want to be refused", who, got.status)
+		}
+	}
+	if got := g.get(eva, "/me"); got.status != 200 {
+		t.Fatalf("refused, and yet she is out: status %d", got.status)
+	}
+	if got := g.post(ada, g.pathOf(eva)+"/signout", nil); got.status != 303 {
+		t.Errorf("as access administrator: status %d", got.status)
+	}
+	if got := g.get(eva, "/me"); got.status != 303 {
+		t.Errorf("signed out: status %d, want to be sent to sign in", got.status)
+	}
+}
