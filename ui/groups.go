@@ -404,7 +404,7 @@ func (g *shownGroup) mappings() (n int) {
 func (s *Server) members(r *http.Request, v *visit, p *groupPage, g *shownGroup) error {
 	ctx := r.Context()
 	p.Search = field{Name: "q", Label: v.words.t("people.search"), Value: strings.TrimSpace(r.URL.Query().Get("q")), Type: "search"}
-	p.Table = table{ID: "members", Caption: v.words.t("group.members"), Columns: v.columns("people.name:wide", "person.joined", "people.state")}
+	p.Table = table{ID: "members", Caption: v.words.t("group.members"), Columns: v.columns("people.name", "person.joined:narrow", "people.state:narrow")}
 	p.None.Text = v.words.t("group.noMembers")
 	if g.past {
 		return s.membersThen(r, v, p, g)
