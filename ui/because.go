@@ -375,7 +375,7 @@ func (w *whys) last(grant *access.Grant) step {
 type banner struct {
 	Text string
 	Bad  bool
-	step // where to go about it
+	Go   step // where to do something about it
 }
 
 // asOf is the control that shows a page as it was on another day.

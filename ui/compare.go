@@ -71,7 +71,7 @@ func (s *Server) comparePage(w http.ResponseWriter, r *http.Request, v *visit) e
 	return s.render(w, http.StatusOK, "compare", p)
 }
 
-func (s *Server) comparePeople(ctx context.Context, v *visit, p *comparePage, one *seen, with string) error {
+func (s *Server) comparePeople(ctx context.Context, v *visit, p *comparePage, one *shownPerson, with string) error {
 	other, choices, err := s.findPerson(ctx, v, with, func(id string) string {
 		return address("/people/"+string(one.ID)+"/compare", nil, "with", id)
 	})
@@ -90,7 +90,7 @@ func (s *Server) comparePeople(ctx context.Context, v *visit, p *comparePage, on
 	}
 	p.Other, p.With.Value = step{Text: second.called(), Href: "/people/" + other}, second.UserName
 	chips := [2]map[chip]bool{}
-	for i, someone := range []*seen{one, second} {
+	for i, someone := range []*shownPerson{one, second} {
 		why, err := s.why(ctx, v, someone.policy, someone.subject, someone.moment, someone.within)
 		if err != nil {
 			return err
@@ -129,7 +129,7 @@ func (s *Server) comparePeople(ctx context.Context, v *visit, p *comparePage, on
 	return nil
 }
 
-func (s *Server) compareDays(ctx context.Context, v *visit, p *comparePage, one *seen, from, to string) error {
+func (s *Server) compareDays(ctx context.Context, v *visit, p *comparePage, one *shownPerson, from, to string) error {
 	p.Days = true
 	var looks [2]moment
 	for i, day := range []string{from, to} {
@@ -183,7 +183,7 @@ func (s *Server) compareDays(ctx context.Context, v *visit, p *comparePage, one 
 }
 
 // differences are what changed between two states, for one person.
-func (s *Server) differences(ctx context.Context, v *visit, p *comparePage, one *seen, states [2]access.State) error {
+func (s *Server) differences(ctx context.Context, v *visit, p *comparePage, one *shownPerson, states [2]access.State) error {
 	impacts := access.Diff(states[0], states[1])
 	if len(impacts) == 0 {
 		return nil

@@ -91,7 +91,7 @@ func (s *Server) explain(w http.ResponseWriter, r *http.Request, v *visit) error
 		At:     field{Name: "at", Label: v.words.t("because.day"), Value: query.Get("at"), Type: "date"},
 	}
 	policy := v.policy
-	var one *seen
+	var one *shownPerson
 	if typed != "" {
 		id, choices, err := s.findPerson(ctx, v, typed, func(id string) string { return address("/explain", query, "person", id) })
 		if err != nil {
@@ -239,7 +239,7 @@ func insideAny(policy *access.Policy, areas []access.Area, site access.Site) boo
 
 // answer answers a question: about a role or a permission with yes or no; about
 // neither with all that somebody may do there.
-func (s *Server) answer(ctx context.Context, v *visit, p *explainPage, one *seen, q asked) error {
+func (s *Server) answer(ctx context.Context, v *visit, p *explainPage, one *shownPerson, q asked) error {
 	why, _, err := s.whyPerson(ctx, v, one)
 	if err != nil {
 		return err
@@ -292,7 +292,7 @@ type explainer struct {
 	*Server
 	v   *visit
 	why *whys
-	one *seen
+	one *shownPerson
 	q   asked
 }
 

@@ -353,7 +353,7 @@ func (s *Server) groupPage(w http.ResponseWriter, r *http.Request, v *visit) err
 	case deleted:
 		p.Banners = append(p.Banners, banner{Text: v.words.t("group.deleted", "source", p.Source, "date", v.words.clock(v.instant(g.DeletedAt).Time)), Bad: true})
 		if n := g.mappings(); n > 0 {
-			p.Banners = append(p.Banners, banner{Text: v.words.n("group.sleeping", n), step: step{Text: v.words.t("group.relink"), Href: v.link("/mappings?state=sleeping")}})
+			p.Banners = append(p.Banners, banner{Text: v.words.n("group.sleeping", n), Go: step{Text: v.words.t("group.relink"), Href: v.link("/mappings?state=sleeping")}})
 		}
 	}
 	if !own(p.Holdings) {

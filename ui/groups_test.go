@@ -175,7 +175,7 @@ func TestDeletedGroup(t *testing.T) {
 		})
 		g.later(24 * time.Hour)
 		got := g.get(sam, g.group("Dijkwerk staff"))
-		if missing := got.lacks("Okta deleted this group on 23 Nov 2026", "1 mapping sleeps", "mapping: Client @ Vlissingen", "Nobody is in this group"); got.status != 200 || missing != nil {
+		if missing := got.lacks("Okta deleted this group on 23 Nov 2026", "1 mapping sleeps", "Link anew", "mapping: Client @ Vlissingen", "Nobody is in this group"); got.status != 200 || missing != nil {
 			t.Errorf("status %d: got no %q in\n%s", got.status, missing, got.text("main"))
 		}
 		then := g.get(sam, g.group("Dijkwerk staff")+"?at=2026-11-22")

@@ -60,8 +60,8 @@ type membershipRow struct {
 	Until when
 }
 
-// seen is somebody as a page shows her, at an instant.
-type seen struct {
+// shownPerson is somebody as a page shows her, at an instant.
+type shownPerson struct {
 	store.PersonRecord
 	moment
 	// absent says that she wasn't there then.
@@ -77,8 +77,8 @@ type seen struct {
 
 // see finds somebody whom the visitor may see. Whom she may not see is as if there
 // were nobody.
-func (s *Server) see(ctx context.Context, v *visit, id string, m moment) (*seen, error) {
-	p := &seen{moment: m, policy: v.policy}
+func (s *Server) see(ctx context.Context, v *visit, id string, m moment) (*shownPerson, error) {
+	p := &shownPerson{moment: m, policy: v.policy}
 	p.mine, p.within = v.mine()
 	record, err := s.store.PersonRecord(ctx, v.tenant(), store.UserID(id))
 	if err != nil {
@@ -127,12 +127,12 @@ func (s *Server) groupNames(ctx context.Context, v *visit, groups []access.Group
 }
 
 // called is what people call her.
-func (p *seen) called() string {
+func (p *shownPerson) called() string {
 	return name(store.Somebody{UserName: p.UserName, DisplayName: p.DisplayName})
 }
 
 // whys says what she has and why.
-func (s *Server) whyPerson(ctx context.Context, v *visit, p *seen) (*whys, []store.Membership, error) {
+func (s *Server) whyPerson(ctx context.Context, v *visit, p *shownPerson) (*whys, []store.Membership, error) {
 	w, err := s.why(ctx, v, p.policy, p.subject, p.moment, p.within)
 	if err != nil {
 		return nil, nil, err
@@ -194,7 +194,8 @@ func (s *Server) personPage(w http.ResponseWriter, r *http.Request, v *visit) er
 			p.SignOut = path + "/signout"
 		}
 		for _, do := range []string{"block", "unblock", "expiry"} {
-			if href := v.link(path + "/" + do); href != "" && (do == "expiry" || (do == "block") == one.Said.LoginAllowed) {
+			fits := do == "expiry" && one.Said.Kind != access.KindEmployee || do == "block" && one.Said.LoginAllowed || do == "unblock" && !one.Said.LoginAllowed
+			if href := v.link(path + "/" + do); href != "" && fits {
 				p.Actions = append(p.Actions, step{Text: v.words.t("person.do." + do), Href: href})
 			}
 		}
@@ -215,7 +216,7 @@ func (s *Server) personPage(w http.ResponseWriter, r *http.Request, v *visit) er
 
 // personBanners are what is to be known of an account before all else; waiting says
 // that it isn't live.
-func (v *visit) personBanners(one *seen, source store.Connection) (all []banner, waiting bool) {
+func (v *visit) personBanners(one *shownPerson, source store.Connection) (all []banner, waiting bool) {
 	add := func(bad bool, key string, values ...any) {
 		all = append(all, banner{Text: v.words.t(key, values...), Bad: bad})
 	}
@@ -240,13 +241,13 @@ func (v *visit) personBanners(one *seen, source store.Connection) (all []banner,
 	waiting = len(all) > 0
 	if called := source.LastRequestAt; !one.past && !called.IsZero() && v.now.Sub(called.Time) > quiet {
 		add(false, "person.quiet", "source", source.Name, "ago", v.words.ago(v.instant(called)))
-		all[len(all)-1].step = step{Text: v.words.t("person.sync"), Href: v.link("/sync/" + string(source.ID))}
+		all[len(all)-1].Go = step{Text: v.words.t("person.sync"), Href: v.link("/sync/" + string(source.ID))}
 	}
 	return all, waiting
 }
 
 // groups lists the groups that she is in, and says what is missing.
-func (p *personPage) groups(v *visit, one *seen, why *whys, memberships []store.Membership) {
+func (p *personPage) groups(v *visit, one *shownPerson, why *whys, memberships []store.Membership) {
 	// A name that a way tells is no secret on this page.
 	shown := func(id access.GroupID) bool {
 		return one.mine.Everyone || slices.Contains(one.mine.Groups, id) || why.named[id]
@@ -305,7 +306,7 @@ func (w *whys) told() (all []fact) {
 }
 
 // sourceFields are what the identity provider says of her.
-func (v *visit) sourceFields(one *seen) (all []labelled) {
+func (v *visit) sourceFields(one *shownPerson) (all []labelled) {
 	doc := document(one.Doc)
 	add := func(key, text string) {
 		if text != "" {
@@ -363,7 +364,7 @@ func first(doc map[string]any, name string) string {
 }
 
 // saidOf is what is said of her here.
-func (s *Server) saidOf(ctx context.Context, v *visit, p *personPage, one *seen) error {
+func (s *Server) saidOf(ctx context.Context, v *visit, p *personPage, one *shownPerson) error {
 	if one.absent {
 		return nil
 	}

@@ -247,3 +247,85 @@ func TestSignSomebodyOut(t *testing.T) {
 		t.Errorf("signed out: status %d, want to be sent to sign in", got.status)
 	}
 }
+
+// TestBlockAndExpire holds that what moves somebody's access is shown first, and
+// then does what it showed.
+func TestBlockAndExpire(t *testing.T) {
+	onBoth(t, func(t *testing.T, g *rig) {
+		g.write(func(tx *store.Tx) error {
+			_, err := tx.ChangePerson(t.Context(), g.users[eva], func(p store.Person) store.Person { p.Kind = access.KindGuest; return p })
+			return err
+		})
+		g.signIn(eva)
+		save := func(path string) answer {
+			t.Helper()
+			look := g.get(ada, path)
+			if look.status != 200 || look.lacks("Eva Smit") != nil {
+				t.Fatalf("%s: status %d\n%s", path, look.status, look.text("main"))
+			}
+			form := look.Find("#impact form")
+			values := url.Values{}
+			form.Find("input").Each(func(_ int, s *goquery.Selection) { values.Set(s.AttrOr("name", ""), s.AttrOr("value", "")) })
+			return g.post(ada, form.AttrOr("action", ""), values)
+		}
+		path := g.pathOf(eva)
+		if got := g.get(ada, path).Find("aside a.button").Map(hrefs); !slices.Equal(got, []string{path + "/block", path + "/expiry"}) {
+			t.Errorf("a guest: offered %q", got)
+		}
+		if got := g.get(ada, path+"/block"); got.lacks("Time sheets") != nil || g.get(eva, "/me").status != 200 {
+			t.Errorf("looking at it: status %d, and she is to be in still\n%s", got.status, got.text("main"))
+		}
+		if got := save(path + "/block"); got.status != 303 || got.header.Get("Location") != path || g.get(eva, "/me").status != 303 {
+			t.Errorf("blocked: status %d to %q, want her out", got.status, got.header.Get("Location"))
+		}
+		if got := save(path + "/unblock"); got.status != 303 {
+			t.Errorf("let in again: status %d", got.status)
+		}
+		delete(g.cookies, eva)
+		if got := g.get(eva, "/me"); got.status != 200 {
+			t.Errorf("let in again: status %d", got.status)
+		}
+		if got := save(path + "/expiry?until=2026-11-30"); got.status != 303 || g.get(ada, path).lacks("Account ends1 Dec 2026, 00:00") != nil {
+			t.Errorf("with an end: status %d\n%s", got.status, g.get(ada, path).text("aside"))
+		}
+		if got := save(path + "/expiry?until="); got.status != 303 || g.get(ada, path).lacks("Account ends") == nil {
+			t.Errorf("without an end: status %d\n%s", got.status, g.get(ada, path).text("aside"))
+		}
+		if got := g.get(ada, path+"/expiry?until=soon"); got.status != 400 {
+			t.Errorf("no day: status %d, want 400", got.status)
+		}
+		for _, who := range []string{bob, chloe, eva} {
+			for _, do := range []string{"/block", "/unblock", "/expiry"} {
+				if get, post := g.get(who, path+do), g.post(who, path+do, nil); get.status != 403 || post.status != 403 {
+					t.Errorf("%s as %s: status %d and %d, want 403", do, who, get.status, post.status)
+				}
+			}
+		}
+		owner := g.get(ada, g.pathOf(sam)+"/block")
+		if owner.Find("#impact form").Length() > 0 || owner.Find("#impact .error").Length() == 0 {
+			t.Errorf("the last owner can be blocked:\n%s", owner.text("main"))
+		}
+	})
+}
+
+// TestQuietSource holds that a page says when what it shows may be out of date.
+func TestQuietSource(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	g.write(func(tx *store.Tx) error {
+		c, err := tx.ConnectionNamed(t.Context(), g.actor.Tenant, "Entra ID")
+		if err != nil {
+			return err
+		}
+		token, _, err := tx.CreateToken(t.Context(), c, now.AddDate(1, 0, 0))
+		if err != nil {
+			return err
+		}
+		token.LastUsedAt = store.At(now)
+		return tx.TouchTokens(t.Context(), map[store.TokenID]store.Token{token.ID: token})
+	})
+	g.later(3 * 24 * time.Hour)
+	if got := g.get(sam, g.pathOf(daan)); got.status != 200 || got.lacks("Entra ID last called 3 days ago") != nil {
+		t.Errorf("status %d:\n%s", got.status, got.text("main"))
+	}
+}

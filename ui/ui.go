@@ -113,6 +113,7 @@ func (s *Server) table() []route {
 		s.impactRoutes(),
 		s.auditRoutes(),
 		s.personRoutes(),
+		s.personChangeRoutes(),
 		s.groupsRoutes(),
 		s.explainRoutes(),
 		s.meRoutes(),
