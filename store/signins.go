@@ -146,6 +146,11 @@ func (tx *Tx) Link(ctx context.Context, c ConnectionRef, issuer, subject, attrib
 	case found == nil && named != "" && named != linked:
 		return "", fmt.Errorf("subject %q of user %s: %w: %s is user %s", subject, linked, ErrOtherPerson, attribute, named)
 	case found == nil:
+		if attribute == LinkExternalID {
+			if err := tx.sameExternalID(ctx, c, linked, value); err != nil {
+				return "", err
+			}
+		}
 		return linked, nil
 	case err != nil:
 		return "", err
@@ -178,6 +183,18 @@ func (tx *Tx) Link(ctx context.Context, c ConnectionRef, issuer, subject, attrib
 	}
 	tx.log(IdentityLinked, subjectOf(c, named, name), map[string]string{"issuer": issuer, "subject": subject, "by": attribute})
 	return named, nil
+}
+
+// sameExternalID is ErrOtherPerson if SCIM calls a user by another externalId than the
+// claim does. People are renamed, but that id stays: another one means that SCIM gave
+// the account to somebody else.
+func (tx *Tx) sameExternalID(ctx context.Context, c ConnectionRef, user UserID, value string) error {
+	var known string
+	err := tx.row(ctx, []any{&known}, `SELECT external_id FROM users WHERE tenant_id = ? AND id = ? AND connection_id = ?`, c.Tenant, user, c.ID)
+	if err == nil && known != "" && value != "" && known != value {
+		err = fmt.Errorf("user %s: %w: her externalId is %q", user, ErrOtherPerson, known)
+	}
+	return err
 }
 
 func subjectOf(c ConnectionRef, user UserID, name string) subject {

@@ -223,6 +223,49 @@ func (p place) link(t *testing.T, subject, attribute, value string) (id store.Us
 	return id, err
 }
 
+// createdOnSignIn is about people of whom SCIM never told.
+func createdOnSignIn(t *testing.T, s *store.Store) {
+	ctx := t.Context()
+	p := acme(t, s)
+	okta := newPlace(t, s, "acme", "okta")
+	with := func(externalID string) map[string]any { return map[string]any{"externalId": externalID} }
+	p.addUser(t, person("Ann", with("oid-ann")))
+	left := p.addUser(t, person("Émile", with("oid-left")))
+	p.write(t, func(tx *store.Tx) error { return tx.DeleteUser(ctx, p.ref, left.ID) })
+	for _, c := range []struct {
+		why, userName, externalID string
+		at                        place
+		want                      error
+	}{
+		{"there is one of that name", "ANN", "oid-new", p, store.ErrTaken},
+		{"there is one of that id", "new", "oid-ann", p, store.ErrTaken},
+		{"there was one of that name", "émile", "", p, store.ErrLeft},
+		{"there was one of that id", "new", "oid-left", p, store.ErrLeft},
+		{"no name", "", "oid-new", p, store.ErrInvalid},
+		{"a name that is no text", "a\x00b", "", p, store.ErrInvalid},
+		{"a name that is too long", strings.Repeat("n", 3000), "", p, store.ErrTooLong},
+		{"somebody new", "new", "oid-new", p, nil},
+		{"the same again", "new", "oid-new", p, store.ErrTaken},
+		{"of another connection", "émile", "oid-left", okta, nil},
+	} {
+		var u store.User
+		err := s.Write(ctx, p.actor, func(tx *store.Tx) (err error) {
+			u, err = tx.CreateOnSignIn(ctx, c.at.ref, c.userName, c.externalID, "Somebody")
+			return err
+		})
+		if !errors.Is(err, c.want) {
+			t.Errorf("%s: got %v, want %v", c.why, err, c.want)
+		}
+		if c.want != nil {
+			continue
+		}
+		got, err := s.User(ctx, c.at.ref, u.ID, false)
+		if err != nil || got.UserName != c.userName || got.ExternalID != c.externalID || !got.Active || got.DisplayName != "Somebody" {
+			t.Errorf("%s: kept %+v, %v", c.why, got, err)
+		}
+	}
+}
+
 func identities(t *testing.T, s *store.Store) {
 	ctx := t.Context()
 	p := acme(t, s)
@@ -255,7 +298,9 @@ func identities(t *testing.T, s *store.Store) {
 
 	got("the first time", p, "s-ann", external, "oid-ann", ann.ID, nil)
 	got("again", p, "s-ann", external, "oid-ann", ann.ID, nil)
-	got("when SCIM names nobody so", p, "s-ann", external, "renamed", ann.ID, nil)
+	got("when SCIM names nobody so", p, "s-ann", name, "renamed", ann.ID, nil)
+	got("when the provider doesn't say", p, "s-ann", external, "", ann.ID, nil)
+	got("under an id that SCIM never told of", p, "s-ann", external, "oid-x", "", store.ErrOtherPerson)
 	got("as bob", p, "s-ann", external, "oid-bob", "", store.ErrOtherPerson)
 	got("another subject as ann", p, "s-eve", external, "oid-ann", "", store.ErrOtherPerson)
 	got("another subject as ann, by name", p, "s-eve", name, "ANN", "", store.ErrOtherPerson)

@@ -115,6 +115,7 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		{"SignIns", signIns},
 		{"FloodOfSignIns", floodOfSignIns},
 		{"Identities", identities},
+		{"CreatedOnSignIn", createdOnSignIn},
 		{"Revocations", revocations},
 
 		{"Invitations", invitations},
