@@ -213,10 +213,15 @@ func ownPath(to string) string {
 		return "/"
 	}
 	u, err := url.Parse(to)
-	if err != nil || u.IsAbs() || u.Host != "" || strings.HasPrefix(u.Path, "//") || u.Path == "/login" {
+	if err != nil || u.IsAbs() || u.Host != "" || strings.HasPrefix(u.Path, "//") || isAboutSignIn(u.Path) {
 		return "/"
 	}
 	return u.RequestURI()
+}
+
+// isAboutSignIn is of pages that nobody wants to be at after signing in.
+func isAboutSignIn(path string) bool {
+	return path == "/login" || path == "/logout" || strings.HasPrefix(path, "/login/") || strings.HasPrefix(path, "/oidc/")
 }
 
 // endSession ends the visitor's session, here and in the browser.

@@ -45,7 +45,9 @@ import (
 	_ "time/tzdata" // a container may have none
 
 	"gatehouse/access"
+	"gatehouse/internal/seal"
 	"gatehouse/internal/web"
+	"gatehouse/oidc"
 	"gatehouse/store"
 )
 
@@ -56,6 +58,13 @@ type Options struct {
 	Log *slog.Logger
 	// Zone is the time zone of dates; nil is Europe/Amsterdam.
 	Zone *time.Location
+	// Sealer opens the secrets of providers. Without it nobody signs in.
+	Sealer *seal.Sealer
+	// LoopbackIssuers lets providers be on this machine, by http: for the demo and
+	// for tests.
+	LoopbackIssuers bool
+	// StandIns are whom the sign-in page offers to be: in the demo alone.
+	StandIns func() []StandIn
 }
 
 // Server renders the console.
@@ -73,6 +82,8 @@ type Server struct {
 	seen     web.Usage[store.SessionID, store.Session]
 	ends     endsCache
 	crossing *http.CrossOriginProtection
+	signing  signing
+	standIns func() []StandIn
 }
 
 // New makes the console of a store, which may be nil if only its routes are asked
@@ -81,8 +92,13 @@ func New(st *store.Store, opts Options) *Server {
 	s := &Server{
 		store: st, log: opts.Log, url: opts.URL, zone: opts.Zone,
 		needs: map[string]needs{}, mux: http.NewServeMux(),
-		words: allWords(), assets: allAssets(), crossing: http.NewCrossOriginProtection(),
+		words: allWords(), assets: allAssets(), crossing: http.NewCrossOriginProtection(), standIns: opts.StandIns,
 	}
+	for _, pattern := range fromElsewhere {
+		s.crossing.AddInsecureBypassPattern(pattern)
+	}
+	egress := oidc.NewEgress(opts.LoopbackIssuers)
+	s.signing = signing{sealer: opts.Sealer, client: func() *oidc.Client { return oidc.NewClient(egress, st.Now) }}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}

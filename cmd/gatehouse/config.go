@@ -13,6 +13,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"gatehouse/store"
+	"gatehouse/ui"
 	"gatehouse/webhook"
 )
 
@@ -45,9 +46,12 @@ type serveSettings struct {
 	RecordFor       time.Duration `help:"How long requests and their answers are kept to look at with 'gatehouse requests'; 0 keeps none." default:"168h" placeholder:"TIME"`
 	RecordPersonal  bool          `help:"Keep names, addresses and other personal values in them; --no-record-personal masks them." default:"true" negatable:""`
 	AccessTokenLife time.Duration `help:"How long an OAuth access token works, 1h to 6h." default:"1h" placeholder:"TIME"`
-	LoopbackIssuers bool          `help:"Let issuers of assertions be on this machine: for tests." hidden:""`
+	LoopbackIssuers bool          `help:"Let issuers be on this machine: for tests." hidden:""`
 	webhookSettings `embed:""`
 	ShutdownTimeout time.Duration `help:"How long requests in progress may take when the server stops." default:"20s" placeholder:"TIME"`
+
+	// standIns are the demo's.
+	standIns func() []ui.StandIn
 }
 
 // webhookSettings are those of telling products what changed.

@@ -149,6 +149,26 @@ func New(t testing.TB) *OP {
 	return op
 }
 
+// Crowd starts a provider of many people: whoever is named by login_hint signs in, by
+// that subject.
+func Crowd(t testing.TB) *OP {
+	t.Helper()
+	op := New(t)
+	op.Claims = nil
+	var who sync.Map // by nonce
+	op.Lies.Reply = func(asked Call, _ http.ResponseWriter, r *http.Request) bool {
+		if asked == Authorize {
+			who.Store(r.URL.Query().Get("nonce"), r.URL.Query().Get("login_hint"))
+		}
+		return false
+	}
+	op.Lies.Payload = func(c map[string]any) {
+		c["sub"], _ = who.Load(c["nonce"])
+		c["sid"] = fmt.Sprint("session of ", c["sub"])
+	}
+	return op
+}
+
 // PublicKey is a key as it is published.
 func PublicKey(id, use string, key crypto.Signer) jose.JSONWebKey {
 	return jose.JSONWebKey{Key: key.Public(), KeyID: id, Use: use}
