@@ -53,6 +53,10 @@ type demoPerson struct {
 	Title      string `json:"title"`
 	Connection string `json:"connection"`
 	Active     bool   `json:"active"`
+	// Role is who one can be by her, and SignIn the address that does it; empty for
+	// most.
+	Role   string `json:"role,omitempty"`
+	SignIn string `json:"sign_in_url,omitempty"`
 }
 
 type demoConnection struct {
@@ -89,7 +93,15 @@ func (c *demoCmd) Run(a *app) error {
 		return err
 	}
 	defer closeLog()
-	s, err := newServer(a.ctx, serveSettings{ShutdownTimeout: 5 * time.Second, RecordFor: 7 * 24 * time.Hour, RecordPersonal: true}, st, log)
+	signIn, err := startDemoSignIn()
+	if err != nil {
+		return err
+	}
+	defer signIn.server.Close()
+	s, err := newServer(a.ctx, serveSettings{
+		ShutdownTimeout: 5 * time.Second, RecordFor: 7 * 24 * time.Hour, RecordPersonal: true,
+		LoopbackIssuers: true, standIns: signIn.standIns,
+	}, st, log)
 	if err != nil {
 		return err
 	}
@@ -102,7 +114,7 @@ func (c *demoCmd) Run(a *app) error {
 	case err := <-done:
 		return err
 	case addr := <-ready:
-		err := c.show(ctx, a, st, dir, "http://"+addr)
+		err := c.show(ctx, a, st, signIn, dir, "http://"+addr)
 		if err != nil {
 			stop()
 			return errors.Join(ignoreCanceled(err), <-done)
@@ -143,7 +155,7 @@ func demoLog(file string, level slog.Level) (*slog.Logger, func(), error) {
 }
 
 // show makes the company, unless an earlier run did, and says where to look.
-func (c *demoCmd) show(ctx context.Context, a *app, st *store.Store, dir, url string) error {
+func (c *demoCmd) show(ctx context.Context, a *app, st *store.Store, signIn *demoSignIn, dir, url string) error {
 	file := filepath.Join(dir, "demo.json")
 	info, err := readDemo(file)
 	if err != nil {
@@ -161,6 +173,9 @@ func (c *demoCmd) show(ctx context.Context, a *app, st *store.Store, dir, url st
 		}
 	}
 	info.at(url)
+	if err := signIn.connect(ctx, a, st, &info, url); err != nil {
+		return fmt.Errorf("signing in: %w", err)
+	}
 	data, err := json.MarshalIndent(info, "", "  ")
 	if err != nil {
 		return err
@@ -280,6 +295,9 @@ func (c *demoCmd) access(ctx context.Context, a *app, st *store.Store) error {
 			return err
 		}
 	}
+	if err := consoleRoles(ctx, a, st, t); err != nil {
+		return err
+	}
 	a.progressDone(fmt.Sprintf("Access: %d products, as 'gatehouse export' shows them", len(files)))
 	return nil
 }
@@ -337,7 +355,7 @@ func (d demoInfo) text(dir string, fresh bool) string {
 	return fmt.Sprintf(`
 %s
 
-  Console    %s
+  Console    %s (one click signs you in as whom you choose)
   SCIM URL   %s
   Token      %s
 

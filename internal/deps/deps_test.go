@@ -28,12 +28,13 @@ var table = map[string][]string{
 	"api":             {"access", "store", "internal/web"},
 	"ui":              {"access", "store", "internal/impact", "internal/seal", "internal/web", "oidc"},
 	"cmd/gatehouse": {"access", "api", "migrations", "oidc", "scim", "store", "ui", "webhook", "internal/seal", "internal/web",
-		"internal/fixture", "internal/policyfile", "internal/replay", "examples"}, // the demo's company and its player
+		"internal/demoidp", "internal/fixture", "internal/policyfile", "internal/replay", "examples"}, // the demo's company, its provider and its player
 
 	"examples":            {},
 	"internal/impact":     {"access", "store"},
 	"internal/policyfile": {"access", "internal/impact", "store"},
 	"internal/bench":      {"access", "store", "internal/fixture", "internal/pgtest", "internal/replay"},
+	"internal/demoidp":    {},
 	"internal/deps":       {},
 	"internal/egress":     {},
 	"internal/e2e": {"access", "store", // for what is granted, beside the servers
