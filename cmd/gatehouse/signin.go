@@ -42,6 +42,8 @@ type connectionSignInCmd struct {
 	Scope            []string `help:"What to ask for beside openid." default:"profile" placeholder:"SCOPE"`
 	JIT              bool     `name:"jit" help:"Make whoever signs in a user, if SCIM never told of her. Gives nobody access."`
 	UserInfo         bool     `name:"userinfo" help:"Ask the provider for more claims after each sign-in."`
+	FrontChannel     bool     `help:"Let the provider sign people out by a frame in its page, too."`
+	GlobalRevocation bool     `help:"Let the provider end all sessions of somebody: Okta's Universal Logout."`
 	Disable          bool     `help:"Let nobody sign in with it."`
 	SecretKey        string   `help:"The secret-key of the server: the client's secret is kept sealed with it." placeholder:"KEY"`
 }
@@ -62,8 +64,12 @@ func (c *connectionSignInCmd) AfterApply() error {
 // providerShown is what the provider has to know of us.
 type providerShown struct {
 	store.Provider
-	RedirectURI    string `json:"redirect_uri"`
-	BackChannelURI string `json:"back_channel_logout_uri"`
+	RedirectURI     string `json:"redirect_uri"`
+	LoggedOutURI    string `json:"post_logout_redirect_uri"`
+	InitiateURI     string `json:"initiate_login_uri"`
+	BackChannelURI  string `json:"back_channel_logout_uri"`
+	FrontChannelURI string `json:"front_channel_logout_uri,omitempty"`
+	RevocationURI   string `json:"global_revocation_uri,omitempty"`
 }
 
 // Run keeps the settings.
@@ -83,7 +89,8 @@ func (c *connectionSignInCmd) Run(a *app) error {
 		}
 		p := store.Provider{ConnectionID: conn.ID, Issuer: c.Issuer, ClientID: c.ClientID, Enabled: !c.Disable,
 			ProviderSettings: store.ProviderSettings{Auth: method, KeyID: c.KeyID, Algorithms: c.Algorithm, Scopes: c.Scope, Claim: claim, Attribute: attribute,
-				Domains: c.Domain, JIT: c.JIT, UserInfo: c.UserInfo, BackChannel: true, LogoutThere: true}}
+				Domains: c.Domain, JIT: c.JIT, UserInfo: c.UserInfo, BackChannel: true, LogoutThere: true,
+				FrontChannel: c.FrontChannel, GlobalRevocation: c.GlobalRevocation}}
 		before, err := st.Provider(a.ctx, conn.Ref())
 		switch {
 		case err != nil && !errors.Is(err, store.ErrNotFound):
@@ -104,13 +111,26 @@ func (c *connectionSignInCmd) Run(a *app) error {
 		if err != nil {
 			return err
 		}
-		shown := providerShown{p, c.at("/oidc/callback"), c.at("/oidc/backchannel-logout")}
+		shown := providerShown{
+			Provider: p, RedirectURI: c.at("/oidc/callback"), LoggedOutURI: c.at("/logout"), InitiateURI: c.at("/login/start"),
+			BackChannelURI: c.at("/oidc/backchannel-logout"),
+		}
 		text := fmt.Sprintf(`People of connection %s sign in at %s.
 Enter these at the provider:
 
-Redirect URI             %s
-Back-channel logout URI  %s
-`, conn.Name, p.Issuer, shown.RedirectURI, shown.BackChannelURI)
+Redirect URI              %s
+Post-logout redirect URI  %s
+Initiate login URI        %s
+Back-channel logout URI   %s
+`, conn.Name, p.Issuer, shown.RedirectURI, shown.LoggedOutURI, shown.InitiateURI, shown.BackChannelURI)
+		if c.FrontChannel {
+			shown.FrontChannelURI = c.at("/oidc/frontchannel-logout")
+			text += "Front-channel logout URI  " + shown.FrontChannelURI + "\n"
+		}
+		if c.GlobalRevocation {
+			shown.RevocationURI = c.at("/oidc/revoke/" + string(conn.ID))
+			text += "Global revocation URI     " + shown.RevocationURI + "\n"
+		}
 		if c.Disable {
 			text = fmt.Sprintf("Nobody signs in with connection %s any more.\n", conn.Name)
 		}
