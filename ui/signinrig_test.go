@@ -108,6 +108,9 @@ func newGateAt(t *testing.T, database, address string) *gate {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := g.EnsureBaselines(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	g.actor = store.Actor{Tenant: tenant.ID, Kind: store.ActorCLI, ID: "grace"}
 	return g
 }

@@ -98,7 +98,7 @@ func (v *visitor) finish(host string, back url.Values) bool {
 // in reports whether the browser is signed in.
 func (v *visitor) in(host string) bool {
 	v.t.Helper()
-	status, _, _ := v.get(host + "/me/sessions")
+	status, _, _ := v.get(host + "/me")
 	return status == http.StatusOK
 }
 
@@ -150,7 +150,7 @@ func TestParallelSignInsNeverSwap(t *testing.T) {
 				t.Errorf("%s of %s did not come in", who, one.name)
 				return
 			}
-			_, _, page := v.get(hosts[i/4%2] + "/me/sessions")
+			_, _, page := v.get(hosts[i/4%2] + "/me")
 			mu.Lock()
 			defer mu.Unlock()
 			in++
