@@ -117,7 +117,7 @@ func (s *Server) audit(w http.ResponseWriter, r *http.Request, v *visit) error {
 		page: v.page("audit.title"), Search: q.search, Filters: q.fields, Filtered: q.filtered,
 		CSV: address("/audit.csv", query, "after", ""), JSON: address("/audit.json", query, "after", ""), Seals: "/audit/seals.json",
 		Chain: v.chain(s.store.LastLogCheck(v.tenant())),
-		Table: table{ID: "changes", Caption: v.words.t("audit.title"), Hidden: true, Columns: v.columns("audit.when:narrow", "audit.what:wide", "audit.source:narrow")},
+		Table: table{ID: "changes", Caption: v.words.t("audit.title"), Hidden: true, Columns: v.columns("audit.when:narrow", "audit.what", "audit.source:narrow")},
 	}
 	if q.Request != "" {
 		p.Request = v.words.t("audit.requestIs", "id", q.Request)

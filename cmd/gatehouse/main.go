@@ -17,6 +17,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"os/user"
 	"slices"
 	"syscall"
 
@@ -168,6 +169,9 @@ func (a *app) actor(tenant store.TenantID) store.Actor {
 	name := os.Getenv("SUDO_USER")
 	if name == "" {
 		name = os.Getenv("USER")
+	}
+	if u, err := user.Current(); name == "" && err == nil {
+		name = u.Username
 	}
 	return store.Actor{Tenant: tenant, Kind: store.ActorCLI, ID: name}
 }
