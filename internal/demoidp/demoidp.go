@@ -74,7 +74,7 @@ func New(issuer string) (*Provider, error) {
 	p := &Provider{key: key, clients: map[string]Client{}, requests: map[string]*request{}, codes: map[string]string{}}
 	config := &op.Config{CodeMethodS256: true, DefaultLogoutRedirectURI: "/out"}
 	rand.Read(config.CryptoKey[:])
-	provider, err := op.NewOpenIDProvider(issuer, config, p, op.WithAllowInsecure(), op.WithLogger(slog.New(slog.DiscardHandler)))
+	provider, err := op.NewProvider(config, p, op.StaticIssuer(issuer), op.WithAllowInsecure(), op.WithLogger(slog.New(slog.DiscardHandler)))
 	if err != nil {
 		return nil, err
 	}
