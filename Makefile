@@ -4,13 +4,13 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 # What tests need beside Go, by the names that scripts/deps knows.
-NEEDS ?= postgresql
+NEEDS ?= postgresql chromium nodejs npm
 
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 FUZZTIME ?= 60s
 ARGS     ?=
 
-.PHONY: help build run test deps race bench fuzz lint real-op scim-patch schema clean
+.PHONY: help build run test deps race bench fuzz lint scim-patch schema clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,10 +49,6 @@ lint: ## check format, go vet, staticcheck
 	@unformatted=$$(gofmt -l .) && [ -z "$$unformatted" ] || { echo "not formatted (run 'gofmt -w .'): $$unformatted"; exit 1; }
 	go vet ./...
 	go tool staticcheck ./...
-
-real-op: ## sign in at the npm module oidc-provider, and out again
-	@scripts/deps nodejs npm postgresql
-	go test ./internal/e2e -tags npm -count=1 -run RealProvider -v
 
 scim-patch: ## ask the npm module scim-patch about PATCH again, and write its answers down
 	@scripts/deps nodejs npm

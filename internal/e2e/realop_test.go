@@ -1,5 +1,3 @@
-//go:build npm
-
 package e2e
 
 import (
@@ -35,7 +33,7 @@ func realProvider(t *testing.T, gatehouse string) string {
 	get := exec.CommandContext(t.Context(), "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
 	get.Dir = dir
 	if output, err := get.CombinedOutput(); err != nil {
-		t.Fatalf("npm ci: %v (make real-op needs node and npm)\n%s", err, output)
+		t.Fatalf("npm ci: %v (make deps gets node and npm)\n%s", err, output)
 	}
 	node := exec.CommandContext(t.Context(), "node", "op.mjs", "http://gatehouse.test/oidc/callback", "http://gatehouse.test/logout", gatehouse+"/oidc/backchannel-logout")
 	node.Dir, node.Stderr = dir, t.Output()
