@@ -132,6 +132,9 @@ func (s *Server) table() []route {
 		s.personChangeRoutes(),
 		s.groupsRoutes(),
 		s.explainRoutes(),
+		s.matrixRoutes(),
+		s.sitesRoutes(),
+		s.siteEditRoutes(),
 		s.meRoutes(),
 	} {
 		all = append(all, subject...)
