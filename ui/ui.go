@@ -135,6 +135,8 @@ func (s *Server) table() []route {
 		s.matrixRoutes(),
 		s.sitesRoutes(),
 		s.siteEditRoutes(),
+		s.productsRoutes(),
+		s.productEditRoutes(),
 		s.meRoutes(),
 	} {
 		all = append(all, subject...)
