@@ -13,6 +13,15 @@ import (
 // it is called, none at the end. An error behind the first rows breaks the
 // connection off, so that nobody takes a part for the whole.
 func (v *visit) csv(w http.ResponseWriter, file string, titles []string, rows func() ([][]string, error)) error {
+	heads := make([]string, len(titles))
+	for i, key := range titles {
+		heads[i] = v.words.t(key)
+	}
+	return v.csvOf(w, file, heads, rows)
+}
+
+// csvOf is csv with the heads as they are.
+func (v *visit) csvOf(w http.ResponseWriter, file string, heads []string, rows func() ([][]string, error)) error {
 	first, err := rows()
 	if err != nil {
 		return err
@@ -24,10 +33,10 @@ func (v *visit) csv(w http.ResponseWriter, file string, titles []string, rows fu
 	io.WriteString(buffer, "\ufeff")
 	out := csv.NewWriter(buffer)
 	out.UseCRLF = true
-	for i, key := range titles {
-		titles[i] = v.words.t(key)
+	for i, head := range heads {
+		heads[i] = safeCell(head)
 	}
-	_ = out.Write(titles) // the browser may be gone, which the next rows will tell
+	_ = out.Write(heads) // the browser may be gone, which the next rows will tell
 	for len(first) > 0 {
 		for _, row := range first {
 			for i, cell := range row {

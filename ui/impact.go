@@ -48,10 +48,12 @@ type panel struct {
 	// Action is where the form goes, with all of the proposal; Digest, Key and Seen
 	// come back with it.
 	Action, Digest, Key, Seen string
-	Save                      string
-	Bad                       bool
-	Typed                     int
-	TypedField                field
+	// Body is what is too large for an address; it comes back as it is.
+	Body       string
+	Save       string
+	Bad        bool
+	Typed      int
+	TypedField field
 }
 
 // impactCount is how many fare in a way.

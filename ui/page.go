@@ -205,11 +205,11 @@ func keyset[K any](r *http.Request, next *K) pager {
 	var p pager
 	query := r.URL.Query()
 	if query.Has("after") {
-		p.Start = address(r.URL.Path, query, "after", "")
+		p.Start = address(r.URL.EscapedPath(), query, "after", "")
 	}
 	if next != nil {
 		text, _ := json.Marshal(next) // plain structs
-		p.Next = address(r.URL.Path, query, "after", base64.RawURLEncoding.EncodeToString(text))
+		p.Next = address(r.URL.EscapedPath(), query, "after", base64.RawURLEncoding.EncodeToString(text))
 	}
 	return p
 }

@@ -132,6 +132,11 @@ func (s *Server) table() []route {
 		s.personChangeRoutes(),
 		s.groupsRoutes(),
 		s.explainRoutes(),
+		s.matrixRoutes(),
+		s.sitesRoutes(),
+		s.siteEditRoutes(),
+		s.productsRoutes(),
+		s.productEditRoutes(),
 		s.meRoutes(),
 	} {
 		all = append(all, subject...)

@@ -299,6 +299,24 @@ func TestNewSiteTellsWhoIsThere(t *testing.T) {
 	})
 }
 
+// Who may add sites somewhere may add some below each other at once, and nowhere else.
+func TestNewSitesBelowEachOther(t *testing.T) {
+	onBoth(t, func(t *testing.T, w *world) {
+		w.write(t, func(tx *store.Tx) error {
+			_, err := tx.AddGrants(t.Context(), w.console("eva", access.RoleAccessAdministrator, "utrecht"))
+			return err
+		})
+		for top, refused := range map[string]bool{"utrecht": false, "breda": true} {
+			look := w.look(t, "eva", impact.Proposal{AddSites: []access.Site{
+				{ID: "lower", Dimension: "site", Name: "Dock", Parent: "upper"}, {ID: "upper", Dimension: "site", Name: "Harbour", Parent: w.sites[top]},
+			}})
+			if (len(look.Refused) > 0) != refused {
+				t.Errorf("below %s: refused %+v, want that %v", top, look.Refused, refused)
+			}
+		}
+	})
+}
+
 // Each change can be taken back, and what comes of it is what there was.
 func TestUndo(t *testing.T) {
 	onBoth(t, func(t *testing.T, w *world) {

@@ -382,7 +382,19 @@ func (c *change) objections(actor access.Subject, now time.Time) (all []access.O
 	if len(c.Dimensions)+len(c.RemoveDimensions) > 0 {
 		may(access.ConsoleSites, nil)
 	}
+	above := make(map[access.SiteID]access.SiteID)
+	for _, s := range c.AddSites {
+		above[s.ID] = s.Parent
+	}
 	at := func(s access.Site, id access.SiteID) access.Place {
+		// Below one that is still to be made it is up to what is above that.
+		for range c.AddSites {
+			parent, made := above[id]
+			if !made {
+				break
+			}
+			id = parent
+		}
 		if id == "" {
 			return nil
 		}

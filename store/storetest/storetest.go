@@ -88,6 +88,7 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		{"MappingsSleep", mappingsSleep},
 		{"NothingIsInherited", nothingIsInherited},
 		{"PeopleList", peopleList},
+		{"Rolls", rolls},
 		{"LooseEnds", looseEnds},
 		{"Concerned", concerned},
 		{"Proposals", proposals},

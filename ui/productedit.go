@@ -1,0 +1,292 @@
+package ui
+
+import (
+	"cmp"
+	"errors"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"gatehouse/access"
+	"gatehouse/internal/impact"
+	"gatehouse/store"
+)
+
+func (s *Server) productEditRoutes() []route {
+	change := needs{access.ConsoleProducts, access.LevelChange}
+	return []route{
+		{"GET", "/products/{id}/edit", change, s.editProduct},
+		{"POST", "/products/{id}/edit", change, s.editProduct},
+		{"POST", "/products/{id}/keys", change, s.createKey},
+		{"POST", "/products/{id}/keys/{key}/revoke", change, s.revokeKey},
+	}
+}
+
+// gridPage is the grid of a product, or one role's column of it, as it is edited. The
+// address has the cells that are otherwise than now.
+type gridPage struct {
+	page
+	Action, Back string
+	Role         string
+	Caption      string
+	Roles        []gridRole
+	Rows         []editRow
+	Panel        *panel
+}
+
+// editRow is a permission, or a heading of some.
+type editRow struct {
+	Heading, Name string
+	Cells         []editCell
+}
+
+// editCell chooses a level; Any is what holds when none is chosen.
+type editCell struct {
+	Name, Label, Any string
+	Options          []option
+	Changed          bool
+}
+
+const (
+	// maxCells is how many choices a page has: of a larger product one role is edited
+	// at a time.
+	maxCells = 500
+	// maxChanged is how many cells an address holds.
+	maxChanged = 200
+)
+
+// cell names a role's permission, and one of a change its level.
+func cellName(role access.RoleID, permission access.PermissionID) string {
+	return url.QueryEscape(string(role)) + "/" + url.QueryEscape(string(permission))
+}
+
+// changeableProduct is the product that the path names, if the visitor may change
+// it: products are at no place. The console is as it is.
+func (v *visit) changeableProduct(r *http.Request) (access.Product, error) {
+	product, err := v.findProduct(r)
+	switch {
+	case err != nil:
+		return product, err
+	case !v.mayAt(access.ConsoleProducts, access.LevelChange, nil):
+		return product, forbidden{needs{access.ConsoleProducts, access.LevelChange}}
+	}
+	return product, nil
+}
+
+// editProduct changes what roles may do: the choices come as a POST, become an
+// address of what they change, and that is previewed and saved.
+func (s *Server) editProduct(w http.ResponseWriter, r *http.Request, v *visit) error {
+	product, err := v.changeableProduct(r)
+	if err != nil {
+		return err
+	}
+	if product.ID == access.ConsoleID {
+		return badRequest{"products.builtIn"}
+	}
+	role, path := r.URL.Query().Get("role"), productPath(product.ID)
+	roles := product.Roles
+	if i := slices.IndexFunc(roles, func(o access.Role) bool { return string(o.ID) == role }); role != "" {
+		if i < 0 {
+			return store.ErrNotFound
+		}
+		roles = roles[i : i+1]
+	} else if len(roles)*(len(product.Permissions)+1) > maxCells {
+		return badRequest{"products.oneRole"}
+	}
+	if r.Method == http.MethodPost && !saving(r) {
+		return s.chosen(w, r, v, product, roles)
+	}
+	changed, cells, err := withCells(product, r.URL.Query()["c"])
+	if err != nil {
+		return err
+	}
+	p := &gridPage{page: v.page("products.editing", "name", productName(product)), Role: role, Back: path, Action: address(path+"/edit", nil, "role", role)}
+	p.grid(v, product, changed, roles, cells)
+	show := func(status int, panel *panel) error {
+		p.Panel = panel
+		return s.render(w, status, "product-edit", p)
+	}
+	if len(cells) == 0 && !saving(r) {
+		return show(http.StatusOK, &panel{Waiting: v.words.t("products.chooseCells")})
+	}
+	done := path
+	if role != "" {
+		done = rolePath(product.ID, access.RoleID(role))
+	}
+	return s.propose(w, r, v, proposal{Proposal: impact.Proposal{Products: []access.Product{changed}}, action: address(path+"/edit", r.URL.Query(), "csv", ""), done: done}, show)
+}
+
+// chosen makes an address of the choices that aren't what is now.
+func (s *Server) chosen(w http.ResponseWriter, r *http.Request, v *visit, product access.Product, roles []access.Role) error {
+	if err := r.ParseForm(); err != nil {
+		return badRequest{"problem.invalid"}
+	}
+	values := url.Values{}
+	for _, role := range roles {
+		for _, permission := range cellsOf(product) {
+			name := cellName(role.ID, permission)
+			if level := r.PostForm.Get(name); r.PostForm.Has(name) && level != string(role.Permissions[permission]) {
+				values.Add("c", name+"="+level)
+			}
+		}
+	}
+	if len(values["c"]) > maxChanged {
+		return badRequest{"products.tooMany"}
+	}
+	return s.redirect(w, r, address(productPath(product.ID)+"/edit", values, "role", r.URL.Query().Get("role")))
+}
+
+// cellsOf are the permissions that a role can speak of, all of them together first.
+func cellsOf(product access.Product) []access.PermissionID {
+	all := []access.PermissionID{access.AllPermissions}
+	for _, permission := range product.Permissions {
+		all = append(all, permission.ID)
+	}
+	return all
+}
+
+// withCells is a product with other levels in some cells, and which those are.
+// What names no cell of the product, or none of its levels, is a bad request.
+func withCells(product access.Product, changes []string) (access.Product, map[string]bool, error) {
+	cells := map[string]bool{}
+	product.Roles = slices.Clone(product.Roles)
+	for _, change := range changes {
+		name, level, ok := strings.Cut(change, "=")
+		found := false
+		for i, role := range product.Roles {
+			for _, permission := range cellsOf(product) {
+				if cellName(role.ID, permission) != name {
+					continue
+				}
+				found = true
+				if access.Level(level) == role.Permissions[permission] {
+					continue // somebody else was faster
+				}
+				cells[name] = true
+				permissions := maps.Clone(role.Permissions)
+				if permissions == nil {
+					permissions = map[access.PermissionID]access.Level{}
+				}
+				if permissions[permission] = access.Level(level); level == "" {
+					delete(permissions, permission)
+				}
+				product.Roles[i].Permissions = permissions
+				role.Permissions = permissions
+			}
+		}
+		if !ok || !found || level != "" && !slices.Contains(product.Levels, access.Level(level)) {
+			return product, nil, badRequest{"products.noCell"}
+		}
+	}
+	return product, cells, nil
+}
+
+// grid fills the choices.
+func (p *gridPage) grid(v *visit, product, changed access.Product, roles []access.Role, cells map[string]bool) {
+	w := v.words
+	p.Caption = w.t("products.grid", "product", productName(product))
+	for _, role := range roles {
+		p.Roles = append(p.Roles, gridRole{Name: cmp.Or(role.Name, string(role.ID))})
+	}
+	heading := ""
+	row := func(permission access.Permission, name string) {
+		line := editRow{Name: name}
+		for _, role := range changed.Roles {
+			if !slices.ContainsFunc(roles, func(o access.Role) bool { return o.ID == role.ID }) {
+				continue
+			}
+			cell := editCell{Name: cellName(role.ID, permission.ID), Any: w.t("products.nothing"), Label: w.t("products.cell", "permission", name, "role", cmp.Or(role.Name, string(role.ID)))}
+			cell.Changed = cells[cell.Name]
+			if all, ok := role.Permissions[access.AllPermissions]; ok && permission.ID != access.AllPermissions {
+				cell.Any = w.t("products.inherited", "level", string(all))
+			}
+			for _, level := range product.Levels {
+				cell.Options = append(cell.Options, option{Value: string(level), Text: string(level), Selected: role.Permissions[permission.ID] == level})
+			}
+			line.Cells = append(line.Cells, cell)
+		}
+		p.Rows = append(p.Rows, line)
+	}
+	row(access.Permission{ID: access.AllPermissions}, w.t("products.allOthers"))
+	for _, permission := range product.Permissions {
+		if h := permissionHeading(product, permission); h != heading {
+			if heading = h; h != "" {
+				p.Rows = append(p.Rows, editRow{Heading: h})
+			}
+		}
+		row(permission, cmp.Or(permission.Name, string(permission.ID)))
+	}
+}
+
+// errMadeBefore says that a form was sent twice.
+var errMadeBefore = errors.New("made before")
+
+// createKey makes a key and shows its secret, this once. The same form sent again
+// makes no other.
+func (s *Server) createKey(w http.ResponseWriter, r *http.Request, v *visit) error {
+	product, err := v.changeableProduct(r)
+	if err != nil {
+		return err
+	}
+	words := v.words
+	typed := strings.TrimSpace(r.PostFormValue("expires"))
+	var expires time.Time
+	if typed != "" {
+		day, err := time.ParseInLocation(time.DateOnly, typed, v.zone)
+		expires = day.AddDate(0, 0, 1)
+		if problem := map[bool]string{err != nil: words.t("products.noDate"), err == nil && !expires.After(v.now): words.t("products.over")}[true]; problem != "" {
+			return s.showProduct(w, r, v, product, http.StatusBadRequest, func(p *productPage) {
+				p.NewKey.Expires.Value, p.NewKey.Expires.Error, p.NewKey.Search = typed, problem, r.PostFormValue("search") != ""
+			})
+		}
+	}
+	ctx, nonce := r.Context(), r.PostFormValue("nonce")
+	var secret string
+	err = s.store.Write(ctx, v.actor(), func(tx *store.Tx) (err error) {
+		if _, secret, err = tx.CreateKey(ctx, product.ID, r.PostFormValue("search") != "", expires); err != nil {
+			return err
+		}
+		if _, _, err := tx.Proposal(ctx, v.tenant(), nonce); err == nil {
+			return errMadeBefore
+		}
+		_, err = tx.LogProposal(nonce, store.SavedProposal{})
+		return err
+	})
+	switch {
+	case errors.Is(err, errMadeBefore):
+		return s.say(w, r, productPath(product.ID), "", "products.madeBefore")
+	case errors.Is(err, store.ErrLimit):
+		return badRequest{"products.manyKeys"}
+	case err != nil:
+		return err
+	}
+	return s.showProduct(w, r, v, product, http.StatusOK, func(p *productPage) { p.Secret = secret })
+}
+
+// revokeKey ends a key at once; one that has ended stays as it is.
+func (s *Server) revokeKey(w http.ResponseWriter, r *http.Request, v *visit) error {
+	product, err := v.changeableProduct(r)
+	if err != nil {
+		return err
+	}
+	ctx, id := r.Context(), r.PathValue("key")
+	keys, err := s.store.Keys(ctx, v.tenant(), product.ID)
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(keys, func(key store.Key) bool { return string(key.ID) == id })
+	if i < 0 {
+		return store.ErrNotFound
+	}
+	err = s.store.Write(ctx, v.actor(), func(tx *store.Tx) error {
+		_, err := tx.RevokeKey(ctx, product.ID, id)
+		return err
+	})
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	return s.say(w, r, productPath(product.ID), "", "products.revokedNow", "hint", "…"+keys[i].Hint)
+}
