@@ -111,7 +111,8 @@ var recordedHeaders = [...]string{
 const (
 	noteIgnoredKey = "ignored"
 	noteUnknownKey = "unknown_members"
-	noteFailedKey  = "failed" // operations of a bulk
+	noteFailedKey  = "failed"    // operations of a bulk
+	noteTokenKey   = "token_end" // of a token that opens nothing, to tell which one it is
 )
 
 // exchange is a request and its answer on the way into the database. It stands in
@@ -271,7 +272,7 @@ func (x *exchange) end(req *http.Request) {
 	}
 	x.took = x.recorder.store.Now().Sub(x.at)
 	x.method, x.path, x.query = req.Method, req.URL.Path, req.URL.RawQuery
-	x.requestID, x.notes = web.RequestID(req.Context()), web.Annotated(req.Context(), noteIgnoredKey, noteUnknownKey, noteFailedKey)
+	x.requestID, x.notes = web.RequestID(req.Context()), web.Annotated(req.Context(), noteIgnoredKey, noteUnknownKey, noteFailedKey, noteTokenKey)
 	if x.status == http.StatusCreated {
 		x.location = x.Header().Get("Location")
 	}
@@ -565,6 +566,10 @@ func (x *exchange) failure(q *store.Request, s *scrubber) {
 		case noteUnknownKey, noteFailedKey:
 			if n := a.Value.Int64(); n > 0 {
 				notes[a.Key] = n
+			}
+		case noteTokenKey:
+			if end := a.Value.String(); end != "" {
+				notes[a.Key] = end
 			}
 		}
 	}

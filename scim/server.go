@@ -270,7 +270,11 @@ func (s *Server) enter(r *http.Request) (caller, error) {
 	if len(secret) > 512 {
 		return caller{}, refused{causeWrongToken}
 	}
-	token, err := s.store.Authenticate(r.Context(), strings.TrimSpace(secret))
+	secret = strings.TrimSpace(secret)
+	token, err := s.store.Authenticate(r.Context(), secret)
+	if errors.Is(err, store.ErrNotFound) {
+		web.Annotate(r.Context(), slog.String(noteTokenKey, endOf(secret)))
+	}
 	switch {
 	case errors.Is(err, store.ErrNotFound) && string(token.ConnectionID) == connectionIn(r):
 		return caller{}, refused{causeDeadToken}
@@ -289,6 +293,20 @@ func (s *Server) enter(r *http.Request) (caller, error) {
 		return caller{}, tooMany{wait}
 	}
 	return caller{token: token, conn: token.Ref(), base: s.base(r) + "/scim/" + string(token.ConnectionID) + "/v2"}, nil
+}
+
+// endOf is the end of a secret by which somebody recognises it; "" of one so short
+// that its end would tell too much.
+func endOf(secret string) string {
+	if len(secret) < 20 {
+		return ""
+	}
+	return strings.Map(func(c rune) rune {
+		if c <= ' ' || c >= 0x7f {
+			return '?'
+		}
+		return c
+	}, secret[len(secret)-4:])
 }
 
 // connectionIn is the connection that the path names, also where no route does.

@@ -30,6 +30,8 @@ type Change struct {
 const (
 	TenantCreated      = "tenant.created"
 	ConnectionCreated  = "connection.created"
+	ConnectionRenamed  = "connection.renamed"
+	ConnectionEnded    = "connection.ended"
 	TokenCreated       = "token.created"
 	TokenRevoked       = "token.revoked"
 	KeyCreated         = "key.created"
@@ -55,7 +57,7 @@ const (
 // Actions gives all actions of the log, for whoever lets people choose from them.
 func Actions() []string {
 	return []string{
-		TenantCreated, ConnectionCreated, TokenCreated, TokenRevoked, KeyCreated, KeyRevoked,
+		TenantCreated, ConnectionCreated, ConnectionRenamed, ConnectionEnded, SetupLinkCreated, SetupLinkRevoked, TokenCreated, TokenRevoked, KeyCreated, KeyRevoked,
 		ClientCreated, ClientRevoked, SecretCreated, SecretRevoked, FederationCreated, FederationRevoked, AccessTokenCreated,
 		UserCreated, UserUpdated, UserActivated, UserDeactivated, UserDeleted,
 		GroupCreated, GroupUpdated, GroupDeleted, MembersChanged,

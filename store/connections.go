@@ -2,7 +2,11 @@ package store
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
+
+	"github.com/jmoiron/sqlx"
 )
 
 // Connection is one identity provider of a tenant: a SCIM endpoint with its
@@ -18,6 +22,9 @@ type Connection struct {
 	CreatedAt Instant `db:"created_at" json:"created_at"`
 	// LastRequestAt is when the provider last called, a few seconds coarse.
 	LastRequestAt Instant `db:"last_request_at" json:"last_request_at"`
+	// EndedAt is when the provider was disconnected, zero while it is connected. Who
+	// came from it may still be here.
+	EndedAt Instant `db:"ended_at" json:"ended_at,omitzero"`
 }
 
 // The kinds of identity provider.
@@ -39,12 +46,15 @@ type ConnectionRef struct {
 	ID     ConnectionID
 }
 
-const connectionColumns = `tenant_id, id, name, idp, created_at, last_request_at`
+const connectionColumns = `tenant_id, id, name, idp, created_at, last_request_at, ended_at`
 
-// Connections gives a tenant's connections by name.
+// Connections gives a tenant's connections by name; those that have ended only while
+// somebody or something of them is still here.
 func (r reader) Connections(ctx context.Context, tenant TenantID) ([]Connection, error) {
 	conns := []Connection{}
-	err := r.list(ctx, &conns, `SELECT `+connectionColumns+` FROM connections WHERE tenant_id = ? ORDER BY name_key`, tenant)
+	err := r.list(ctx, &conns, `SELECT `+connectionColumns+` FROM connections c WHERE tenant_id = ? AND (ended_at = 0
+		OR EXISTS (SELECT 1 FROM users u WHERE u.tenant_id = c.tenant_id AND u.connection_id = c.id)
+		OR EXISTS (SELECT 1 FROM groups g WHERE g.tenant_id = c.tenant_id AND g.connection_id = c.id)) ORDER BY name_key, id`, tenant)
 	return conns, err
 }
 
@@ -104,7 +114,192 @@ func (tx *Tx) createConnection(ctx context.Context, name, idp string) (Connectio
 	if err != nil {
 		return c, fmt.Errorf("connection %q: %w", name, err)
 	}
-	tx.log(ConnectionCreated, subject{kind: "connection", id: string(c.ID), name: c.Name, connection: c.ID},
-		map[string]string{"idp": idp})
+	tx.log(ConnectionCreated, c.subject(), map[string]string{"idp": idp})
 	return c, nil
+}
+
+// connected is ErrInvalid for a connection that no provider writes to.
+func (c Connection) connected() error {
+	switch {
+	case c.IdP == IdPLocal:
+		return fmt.Errorf("connection %q: %w: its people have no provider", c.Name, ErrInvalid)
+	case !c.EndedAt.IsZero():
+		return fmt.Errorf("connection %q: %w: it was disconnected", c.Name, ErrInvalid)
+	}
+	return nil
+}
+
+func (c Connection) subject() subject {
+	return subject{kind: "connection", id: string(c.ID), name: c.Name, connection: c.ID}
+}
+
+// RenameConnection gives a connection of the actor's tenant another name. ErrTaken
+// when another one has it.
+func (tx *Tx) RenameConnection(ctx context.Context, id ConnectionID, name string) (Connection, error) {
+	if err := checkKeys(map[string]string{"name": Fold(name)}); err != nil {
+		return Connection{}, err
+	}
+	c, err := tx.lockRef(ctx, id)
+	if err == nil {
+		err = c.connected()
+	}
+	if err != nil || c.Name == name {
+		return c, err
+	}
+	before := c.Name
+	c.Name = name
+	_, err = tx.exec(ctx, `UPDATE connections SET name = ?, name_key = ? WHERE tenant_id = ? AND id = ?`, c.Name, Fold(c.Name), c.TenantID, c.ID)
+	if err != nil {
+		return c, fmt.Errorf("connection %q: %w", name, err)
+	}
+	tx.log(ConnectionRenamed, c.subject(), beforeAfter(before, c.Name))
+	return c, nil
+}
+
+// LeftBehind is what becomes of the people and groups of a connection that ends.
+type LeftBehind string
+
+// What can become of them.
+const (
+	// KeepPeople leaves them as they are, with their access.
+	KeepPeople LeftBehind = "keep"
+	// SuspendPeople blocks the people here; nothing of them is lost.
+	SuspendPeople LeftBehind = "suspend"
+	// RemovePeople deletes the people and the groups; the past keeps them.
+	RemovePeople LeftBehind = "remove"
+)
+
+// MaxLeftBehind is how many people can be suspended or removed with a connection at
+// once: they go in one transaction.
+const MaxLeftBehind = 5000
+
+// EndConnection disconnects a provider of the actor's tenant: its tokens, its client
+// and its sign-in end, and its name is free again. ErrLimit when more people than
+// MaxLeftBehind would have to go, Write's ErrLastOwner when nobody would own the
+// tenant.
+func (tx *Tx) EndConnection(ctx context.Context, id ConnectionID, people LeftBehind) (Connection, error) {
+	c, err := tx.lockRef(ctx, id)
+	if err == nil {
+		err = c.connected()
+	}
+	if err != nil {
+		return c, err
+	}
+	if err := tx.closeConnection(ctx, c); err != nil {
+		return c, err
+	}
+	c.EndedAt = tx.now
+	// An id is nobody's name, so that the name can be given again.
+	_, err = tx.exec(ctx, `UPDATE connections SET ended_at = ?, name_key = ? WHERE tenant_id = ? AND id = ?`, c.EndedAt, string(c.ID), c.TenantID, c.ID)
+	if err != nil {
+		return c, err
+	}
+	tx.log(ConnectionEnded, c.subject(), map[string]string{"people": string(people)})
+	switch people {
+	case KeepPeople:
+		return c, nil
+	case SuspendPeople:
+		return c, tx.suspendAll(ctx, c)
+	case RemovePeople:
+		return c, tx.removeAll(ctx, c)
+	}
+	return c, fmt.Errorf("people of connection %q: %w: want keep, suspend or remove", c.Name, ErrInvalid)
+}
+
+// closeConnection ends all that opens a connection.
+func (tx *Tx) closeConnection(ctx context.Context, c Connection) error {
+	tokens, err := tx.Tokens(ctx, c.Ref())
+	if err != nil {
+		return err
+	}
+	for _, t := range tokens {
+		if !t.Live(tx.now.Time) {
+			continue
+		}
+		if _, err := tx.RevokeToken(ctx, c, string(t.ID)); err != nil {
+			return err
+		}
+	}
+	if _, err := tx.RevokeClient(ctx, c); err != nil && !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	if err := tx.RemoveProvider(ctx, c.ID); err != nil && !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	links, err := tx.SetupLinks(ctx, c.Ref())
+	if err != nil {
+		return err
+	}
+	for _, l := range links {
+		if err := tx.RevokeSetupLink(ctx, c.ID, l.ID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (tx *Tx) suspendAll(ctx context.Context, c Connection) error {
+	people, err := tx.PeopleOf(ctx, c.Ref(), MaxLeftBehind+1)
+	if err != nil {
+		return err
+	}
+	if len(people) > MaxLeftBehind {
+		return fmt.Errorf("more than %d people: %w", MaxLeftBehind, ErrLimit)
+	}
+	for _, one := range people {
+		_, err := tx.ChangePerson(ctx, one.User, func(p Person) Person { p.LoginAllowed = false; return p })
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (tx *Tx) removeAll(ctx context.Context, c Connection) error {
+	people, err := tx.PeopleOf(ctx, c.Ref(), MaxLeftBehind+1)
+	if err != nil {
+		return err
+	}
+	if len(people) > MaxLeftBehind {
+		return fmt.Errorf("more than %d people: %w", MaxLeftBehind, ErrLimit)
+	}
+	var groups []GroupID
+	err = tx.list(ctx, &groups, `SELECT id FROM groups WHERE tenant_id = ? AND connection_id = ? ORDER BY id`, c.TenantID, c.ID)
+	if err != nil {
+		return err
+	}
+	for _, id := range groups {
+		if err := tx.DeleteGroup(ctx, c.Ref(), id); err != nil {
+			return err
+		}
+	}
+	for _, one := range people {
+		if err := tx.DeleteUser(ctx, c.Ref(), one.User); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// PersonOf is a user with what we say of her.
+type PersonOf struct {
+	User UserID
+	Person
+}
+
+// PeopleOf gives what we say of the users of a connection, in the order of their
+// ids, at most limit.
+func (r reader) PeopleOf(ctx context.Context, c ConnectionRef, limit int) ([]PersonOf, error) {
+	var all []PersonOf
+	err := r.each(ctx, func(rows *sqlx.Rows) error {
+		var one PersonOf
+		var expires Instant
+		var sponsor sql.NullString
+		err := rows.Scan(&one.User, &one.LoginAllowed, &one.Kind, &expires, &sponsor)
+		one.ExpiresAt, one.Sponsor = expires.Time, UserID(sponsor.String)
+		all = append(all, one)
+		return err
+	}, `SELECT u.id, `+said("login_allowed", "TRUE")+`, `+said("kind", "'employee'")+`, `+said("expires_at", "0")+`, CAST(`+said("sponsor_id", "NULL")+` AS text)
+		FROM users u WHERE u.tenant_id = ? AND u.connection_id = ? ORDER BY u.id LIMIT ?`, c.Tenant, c.ID, limit)
+	return all, err
 }

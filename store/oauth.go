@@ -365,15 +365,11 @@ func (tx *Tx) insertCredential(ctx context.Context, c Credential, hash []byte) e
 // lockConnection lets one transaction at a time change what a connection of the
 // actor's tenant is opened with, so that two can't both see room for one more.
 func (tx *Tx) lockConnection(ctx context.Context, c Connection) error {
-	var idp string
-	err := tx.get(ctx, &idp, `SELECT idp FROM connections WHERE tenant_id = ? AND id = ?`+tx.pool.dialect.forUpdate, tx.actor.Tenant, c.ID)
+	locked, err := tx.lockRef(ctx, c.ID)
 	if err != nil {
-		return fmt.Errorf("connection %q: %w", c.Name, err)
+		return err
 	}
-	if idp == IdPLocal {
-		return fmt.Errorf("connection %q: %w: its people have no provider", c.Name, ErrInvalid)
-	}
-	return nil
+	return locked.connected()
 }
 
 // CreateAccessToken gives a token for a credential that has just been proved,

@@ -194,8 +194,8 @@ func (tx *Tx) SetProvider(ctx context.Context, p Provider) (Provider, error) {
 	if err != nil {
 		return p, err
 	}
-	if c.IdP == IdPLocal {
-		return p, fmt.Errorf("connection %q: %w: its people have no provider", c.Name, ErrInvalid)
+	if err := c.connected(); err != nil {
+		return p, err
 	}
 	if err := p.check(); err != nil {
 		return p, err

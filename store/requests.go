@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
 )
 
 // RecordedID names a Request. It begins with the time of the request.
@@ -92,6 +93,10 @@ type RequestQuery struct {
 	Failed bool
 	// ResourceID is the user or group to list the requests of; "" means all.
 	ResourceID string
+	// Cause is the one to list the requests of; "" means all.
+	Cause string
+	// Before is the request behind which the list goes on; "" begins it.
+	Before RecordedID
 	// Limit is the most rows to give.
 	Limit int
 }
@@ -108,8 +113,16 @@ func (r reader) Requests(ctx context.Context, c ConnectionRef, q RequestQuery) (
 		query += ` AND resource_id <> '' AND resource_id = ?`
 		args = append(args, q.ResourceID)
 	}
+	if q.Cause != "" {
+		query += ` AND cause <> '' AND cause = ?`
+		args = append(args, q.Cause)
+	}
+	if q.Before != "" {
+		query += ` AND id < ?`
+		args = append(args, q.Before)
+	}
 	requests := []Request{}
-	if !isText(q.ResourceID) {
+	if !isText(q.ResourceID) || !isText(q.Cause) || q.Before != "" && !validID(string(q.Before)) || !validID(string(c.ID)) {
 		return requests, nil
 	}
 	err := r.list(ctx, &requests, query+` ORDER BY id DESC LIMIT ?`, append(args, q.Limit)...)
@@ -188,6 +201,32 @@ func (r reader) Causes(ctx context.Context, c ConnectionRef, since time.Time) ([
 		FROM requests WHERE tenant_id = ? AND connection_id = ? AND id >= ? AND cause <> ''
 		GROUP BY cause ORDER BY times DESC, cause LIMIT 100`, c.Tenant, c.ID, firstIDAt(since))
 	return counts, err
+}
+
+// HourCount is how many requests came in an hour.
+type HourCount struct {
+	// Hour is its beginning.
+	Hour   Instant `json:"hour"`
+	Count  int     `json:"count"`
+	Failed int     `json:"failed"`
+}
+
+// RequestsByHour counts a connection's requests by the hour, the earliest hour first;
+// hours without any are left out. It reads them all, so it is for people, not for
+// request paths.
+func (r reader) RequestsByHour(ctx context.Context, c ConnectionRef, since time.Time) ([]HourCount, error) {
+	const hour = int64(time.Hour / time.Millisecond)
+	hours := []HourCount{}
+	err := r.each(ctx, func(rows *sqlx.Rows) error {
+		var n HourCount
+		var number int64
+		err := rows.Scan(&number, &n.Count, &n.Failed)
+		n.Hour = At(time.UnixMilli(number * hour))
+		hours = append(hours, n)
+		return err
+	}, `SELECT at / ? AS hour, CAST(SUM(count) AS bigint), CAST(SUM(CASE WHEN status >= 400 THEN count ELSE 0 END) AS bigint)
+		FROM requests WHERE tenant_id = ? AND connection_id = ? AND id >= ? GROUP BY 1 ORDER BY 1`, hour, c.Tenant, c.ID, firstIDAt(since))
+	return hours, err
 }
 
 // ConnectionOf finds the tenant of a connection, for requests that nobody has

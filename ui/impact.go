@@ -177,6 +177,10 @@ type proposal struct {
 	// action is the address of the page with all of the proposal; done is where to go
 	// when it is saved, by default to the grant that was made.
 	action, done string
+	// also is done in the same transaction; what has it can't be undone. said is the
+	// key of what is said then.
+	also func(*store.Tx) error
+	said string
 }
 
 // propose answers a page that shows what a change does, and its save: show renders
@@ -199,7 +203,7 @@ func (s *Server) propose(w http.ResponseWriter, r *http.Request, v *visit, p pro
 	}
 	typed, _ := strconv.Atoi(strings.TrimSpace(r.PostFormValue("typed")))
 	saved, err := impact.Save(ctx, s.store, v.actor(), p.Proposal,
-		impact.Agreed{Digest: r.PostFormValue("digest"), Key: r.PostFormValue("key"), Typed: typed, Undoes: p.undoes}, nil)
+		impact.Agreed{Digest: r.PostFormValue("digest"), Key: r.PostFormValue("key"), Typed: typed, Undoes: p.undoes}, p.also)
 	if refusedSave(err) {
 		shown, problem := s.panel(ctx, v, saved.Preview, p.action)
 		if problem != nil {
@@ -221,7 +225,10 @@ func (s *Server) propose(w http.ResponseWriter, r *http.Request, v *visit, p pro
 		p.done = "/mappings/" + string(saved.Grants[0])
 	}
 	undo := "/changes/" + string(saved.Change) + "/revert"
-	return s.say(w, r, cmp.Or(p.done, "/mappings"), undo, cmp.Or(map[bool]string{true: "impact.undone"}[p.undoes != ""], "impact.saved"))
+	if p.also != nil {
+		undo = ""
+	}
+	return s.say(w, r, cmp.Or(p.done, "/mappings"), undo, cmp.Or(p.said, map[bool]string{true: "impact.undone"}[p.undoes != ""], "impact.saved"))
 }
 
 // refusedSave reports whether a save came to nothing for a reason that the panel shows.

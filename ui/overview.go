@@ -19,6 +19,7 @@ func (s *Server) overviewRoutes() []route {
 // what changed last.
 type overviewPage struct {
 	page
+	Alarms []alarm
 	// Tasks are what a new tenant has to do; none when all is done.
 	Tasks   []task
 	Facts   []fact
@@ -85,6 +86,12 @@ func (s *Server) overview(w http.ResponseWriter, r *http.Request, v *visit) erro
 		}
 		f.Title = v.words.t(one.name)
 		p.Facts = append(p.Facts, f)
+	}
+	if v.mayAt(access.ConsoleConnections, access.LevelView, nil) {
+		var err error
+		if p.Alarms, err = s.alarms(ctx, v); err != nil {
+			s.log.Error("overview", "fact", "alarms", "error", err, "request", v.id)
+		}
 	}
 	if v.mayAt(access.ConsoleAudit, access.LevelView, nil) {
 		changes, err := s.store.Changes(ctx, v.tenant(), 10)

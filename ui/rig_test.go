@@ -2,6 +2,7 @@ package ui
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"io"
 	"log/slog"
@@ -18,6 +19,7 @@ import (
 	"gatehouse/access"
 	"gatehouse/internal/fixture"
 	"gatehouse/internal/pgtest"
+	"gatehouse/internal/seal"
 	"gatehouse/internal/web"
 	"gatehouse/store"
 
@@ -105,7 +107,7 @@ func newRigAt(t *testing.T, database string) *rig {
 		t.Fatal(err)
 	}
 	g := &rig{
-		Store: st, t: t, url: database, passed: passed, console: New(st, Options{Log: slog.New(slog.NewTextHandler(t.Output(), nil))}),
+		Store: st, t: t, url: database, passed: passed, console: New(st, rigOptions(t)),
 		refs: map[string]store.ConnectionRef{}, users: map[string]store.UserID{}, groups: map[string]store.GroupID{},
 		sites: map[string]access.SiteID{}, cookies: map[string][]*http.Cookie{},
 	}
@@ -133,6 +135,34 @@ func newRigAt(t *testing.T, database string) *rig {
 func (g *rig) later(d time.Duration) {
 	g.passed.Add(int64(d))
 	clear(g.cookies)
+}
+
+// rigOptions are what the rest of the program gives the console.
+func rigOptions(t *testing.T) Options {
+	t.Helper()
+	sealer, err := seal.New("tests", make([]byte, 32), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Options{
+		Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Sealer: sealer, LoopbackIssuers: true, RecordFor: 7 * 24 * time.Hour,
+		Explain: func(code string) Cause {
+			return Cause{Title: "title of " + code, Happened: "what " + code + " is", Entra: "in Entra for " + code, Okta: "in Okta for " + code}
+		},
+		Webhooks: Webhooks{
+			Check: func(address string) error {
+				if !strings.HasPrefix(address, "https://") {
+					return fmt.Errorf("%q: want https://HOST", address)
+				}
+				return nil
+			},
+			New: func(id store.WebhookID) (secret, sealed, hint string) {
+				secret = "whsec_" + rand.Text()
+				return secret, "sealed " + string(id), secret[len(secret)-4:]
+			},
+		},
+		Settings: []Setting{{"max-body", "1024 bytes"}},
+	}
 }
 
 func (g *rig) write(f func(tx *store.Tx) error) {

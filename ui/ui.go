@@ -58,13 +58,22 @@ type Options struct {
 	Log *slog.Logger
 	// Zone is the time zone of dates; nil is Europe/Amsterdam.
 	Zone *time.Location
-	// Sealer opens the secrets of providers. Without it nobody signs in.
+	// Sealer closes the secrets of providers, and what is shown once. Without it nobody
+	// signs in.
 	Sealer *seal.Sealer
 	// LoopbackIssuers lets providers be on this machine, by http: for the demo and
 	// for tests.
 	LoopbackIssuers bool
 	// StandIns are whom the sign-in page offers to be: in the demo alone.
 	StandIns func() []StandIn
+	// Explain gives the words for the code of what went wrong.
+	Explain func(code string) Cause
+	// RecordFor is how long requests can be looked at; 0 if none are kept.
+	RecordFor time.Duration
+	// Webhooks makes their secrets and looks at their addresses.
+	Webhooks Webhooks
+	// Settings are those of the server that are in force.
+	Settings []Setting
 }
 
 // Server renders the console.
@@ -81,6 +90,8 @@ type Server struct {
 	assets   map[string]asset
 	seen     web.Usage[store.SessionID, store.Session]
 	ends     endsCache
+	alarmed  alarmCache
+	opts     Options
 	crossing *http.CrossOriginProtection
 	signing  signing
 	standIns func() []StandIn
@@ -90,7 +101,7 @@ type Server struct {
 // for.
 func New(st *store.Store, opts Options) *Server {
 	s := &Server{
-		store: st, log: opts.Log, url: opts.URL, zone: opts.Zone,
+		store: st, log: opts.Log, url: opts.URL, zone: opts.Zone, opts: opts,
 		needs: map[string]needs{}, mux: http.NewServeMux(),
 		words: allWords(), assets: allAssets(), crossing: http.NewCrossOriginProtection(), standIns: opts.StandIns,
 	}
@@ -101,6 +112,9 @@ func New(st *store.Store, opts Options) *Server {
 	s.signing = signing{sealer: opts.Sealer, client: func() *oidc.Client { return oidc.NewClient(egress, st.Now) }}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.opts.Explain == nil {
+		s.opts.Explain = func(code string) Cause { return Cause{Title: code} }
 	}
 	if s.zone == nil {
 		s.zone, _ = time.LoadLocation("Europe/Amsterdam") // tzdata is in the program
@@ -137,6 +151,10 @@ func (s *Server) table() []route {
 		s.siteEditRoutes(),
 		s.productsRoutes(),
 		s.productEditRoutes(),
+		s.syncRoutes(),
+		s.setupRoutes(),
+		s.connectRoutes(),
+		s.settingsRoutes(),
 		s.meRoutes(),
 	} {
 		all = append(all, subject...)

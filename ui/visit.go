@@ -24,6 +24,7 @@ type visit struct {
 	path   string // with the query
 	now    time.Time
 	id     string // of the request
+	base   string // what others call this server by
 
 	// The rest is of somebody who is signed in.
 	session store.Session
@@ -34,6 +35,7 @@ type visit struct {
 
 func (s *Server) newVisit(r *http.Request) *visit {
 	v := &visit{server: s, prefs: readPreferences(r), zone: s.zone, path: r.URL.RequestURI(), now: time.Now(), id: web.RequestID(r.Context())}
+	v.base = s.base(r)
 	if s.store != nil {
 		v.now = s.store.Now()
 	}

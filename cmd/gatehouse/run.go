@@ -54,11 +54,10 @@ func newServer(ctx context.Context, cfg serveSettings, st *store.Store, log *slo
 	if err != nil {
 		return nil, err
 	}
-	sealer, err := sealSignIn(ctx, st, cfg.SecretKey)
+	console, err := newConsole(ctx, cfg, st, log)
 	if err != nil {
 		return nil, err
 	}
-	console := ui.New(st, ui.Options{URL: cfg.URL, Log: log, Sealer: sealer, LoopbackIssuers: cfg.LoopbackIssuers, StandIns: cfg.standIns})
 	return &server{cfg: cfg, store: st, log: log, scim: edge, api: products, ui: console, webhooks: hooks}, nil
 }
 

@@ -78,7 +78,8 @@ CREATE TABLE public.connections (
     name_key text NOT NULL COLLATE pg_catalog."C",
     idp text NOT NULL,
     created_at bigint NOT NULL,
-    last_request_at bigint DEFAULT 0 NOT NULL
+    last_request_at bigint DEFAULT 0 NOT NULL,
+    ended_at bigint DEFAULT 0 NOT NULL
 );
 
 CREATE TABLE public.cutoffs (
@@ -409,6 +410,16 @@ CREATE TABLE public.sessions (
     expires_at bigint NOT NULL,
     user_agent text NOT NULL,
     address text NOT NULL
+);
+
+CREATE TABLE public.setup_links (
+    tenant_id uuid NOT NULL,
+    id uuid NOT NULL,
+    connection_id uuid NOT NULL,
+    hash bytea NOT NULL,
+    created_at bigint NOT NULL,
+    expires_at bigint NOT NULL,
+    revoked_at bigint NOT NULL
 );
 
 CREATE TABLE public.signins (
@@ -746,6 +757,12 @@ ALTER TABLE ONLY public.sessions
 ALTER TABLE ONLY public.sessions
     ADD CONSTRAINT sessions_pkey PRIMARY KEY (tenant_id, id);
 
+ALTER TABLE ONLY public.setup_links
+    ADD CONSTRAINT setup_links_hash_key UNIQUE (hash);
+
+ALTER TABLE ONLY public.setup_links
+    ADD CONSTRAINT setup_links_pkey PRIMARY KEY (tenant_id, id);
+
 ALTER TABLE ONLY public.signins
     ADD CONSTRAINT signins_pkey PRIMARY KEY (tenant_id, state);
 
@@ -883,6 +900,8 @@ CREATE INDEX sessions_by_subject ON public.sessions USING btree (tenant_id, conn
 
 CREATE INDEX sessions_by_user ON public.sessions USING btree (tenant_id, user_id);
 
+CREATE INDEX setup_links_by_connection ON public.setup_links USING btree (tenant_id, connection_id, id);
+
 CREATE INDEX signins_by_expiry ON public.signins USING btree (expires_at);
 
 CREATE INDEX signins_in_order ON public.signins USING btree (tenant_id, begun_at, state);
@@ -948,6 +967,9 @@ ALTER TABLE ONLY public.provider_domains
 
 ALTER TABLE ONLY public.providers
     ADD CONSTRAINT providers_tenant_id_connection_id_fkey FOREIGN KEY (tenant_id, connection_id) REFERENCES public.connections(tenant_id, id);
+
+ALTER TABLE ONLY public.setup_links
+    ADD CONSTRAINT setup_links_tenant_id_connection_id_fkey FOREIGN KEY (tenant_id, connection_id) REFERENCES public.connections(tenant_id, id);
 
 ALTER TABLE ONLY public.signins
     ADD CONSTRAINT signins_tenant_id_connection_id_fkey FOREIGN KEY (tenant_id, connection_id) REFERENCES public.providers(tenant_id, connection_id);

@@ -112,7 +112,7 @@ CREATE TABLE connections (
     name_key        text NOT NULL,
     idp             text NOT NULL,
     created_at      integer NOT NULL,
-    last_request_at integer NOT NULL DEFAULT 0,
+    last_request_at integer NOT NULL DEFAULT 0, ended_at integer NOT NULL DEFAULT 0,
     PRIMARY KEY (tenant_id, id),
     UNIQUE (tenant_id, name_key)
 );
@@ -525,6 +525,20 @@ CREATE INDEX sessions_by_provider ON sessions (tenant_id, connection_id, provide
 CREATE INDEX sessions_by_subject ON sessions (tenant_id, connection_id, subject) WHERE connection_id IS NOT NULL;
 
 CREATE INDEX sessions_by_user ON sessions (tenant_id, user_id);
+
+CREATE TABLE setup_links (
+    tenant_id     text NOT NULL,
+    id            text NOT NULL,
+    connection_id text NOT NULL,
+    hash          blob NOT NULL UNIQUE,
+    created_at    integer NOT NULL,
+    expires_at    integer NOT NULL,
+    revoked_at    integer NOT NULL,
+    PRIMARY KEY (tenant_id, id),
+    FOREIGN KEY (tenant_id, connection_id) REFERENCES connections (tenant_id, id)
+);
+
+CREATE INDEX setup_links_by_connection ON setup_links (tenant_id, connection_id, id);
 
 CREATE TABLE signins (
     tenant_id     text NOT NULL,

@@ -19,6 +19,7 @@ func requests(t *testing.T, s *store.Store) {
 	}{
 		{"RoundTrip", requestRoundTrip},
 		{"NewestFirst", requestsNewestFirst},
+		{"ByHour", requestsByHour},
 		{"FoundByTheBeginningOfTheID", requestByPrefix},
 		{"TheirChanges", changesOfRequest},
 		{"CausesAreCounted", causesAreCounted},

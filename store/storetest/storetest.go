@@ -38,6 +38,10 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 
 		{"Tenants", tenants},
 		{"Connections", connections},
+		{"RenamedConnections", renamedConnections},
+		{"EndedConnections", endedConnections},
+		{"SetupLinks", setupLinks},
+		{"MassRemovals", massRemovals},
 		{"TenantsNeverMeet", tenantsNeverMeet},
 		{"SecretsAreMadeOnce", secretsAreMadeOnce},
 
