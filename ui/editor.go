@@ -26,7 +26,7 @@ type editorPage struct {
 	Who   string
 	To    picker
 	What  picker
-	Where []wherePicker
+	Where []picker // the sites of each dimension
 	Until field
 	More  moreFields
 	// Fine says that permissions are offered one by one, too. Keep is what the address
@@ -35,14 +35,6 @@ type editorPage struct {
 	Keep  map[string]string
 	Panel *panel
 	Back  string
-}
-
-// wherePicker chooses the sites of a dimension, or all of them.
-type wherePicker struct {
-	picker
-	All      string // the name of the box that says ALL
-	IsAll    bool
-	AllLabel string
 }
 
 // moreFields are what most mappings don't need.
@@ -57,10 +49,13 @@ type moreFields struct {
 // are many.
 type picker struct {
 	ID, Name, Legend, Type string
-	Filter                 *field
-	Options                []pick
-	More                   int
-	Error                  string
+	// All is the name of the box that says ALL; "" when there is none.
+	All     string
+	IsAll   bool
+	Filter  *field
+	Options []pick
+	More    int
+	Error   string
 }
 
 // pick is an option of a picker.
@@ -360,8 +355,8 @@ func (e *editor) fill(ctx context.Context, p *editorPage) error {
 				label = cmp.Or(known.Name, label)
 			}
 		}
-		where := wherePicker{picker: picker{Name: "s." + string(d), Legend: w.t("mappings.at", "dimension", label), Type: "checkbox"},
-			All: "all." + string(d), IsAll: e.values.Get("all."+string(d)) != "", AllLabel: w.t("mappings.all")}
+		where := picker{Name: "s." + string(d), Legend: w.t("mappings.at", "dimension", label), Type: "checkbox",
+			All: "all." + string(d), IsAll: e.values.Get("all."+string(d)) != ""}
 		var options []pick
 		for _, o := range v.siteOptions(areas) {
 			site, _ := v.policy.Site(access.SiteID(o.Value))
