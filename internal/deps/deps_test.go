@@ -26,8 +26,8 @@ var table = map[string][]string{
 	"scim":            {"access", "store", "internal/web"},
 	"webhook":         {"access", "store", "internal/egress", "internal/seal"},
 	"api":             {"access", "store", "internal/web"},
-	"ui":              {"access", "store", "internal/impact", "internal/policyfile", "internal/seal", "internal/web", "oidc"},
-	"cmd/gatehouse": {"access", "api", "migrations", "oidc", "scim", "store", "ui", "webhook", "internal/seal", "internal/web",
+	"ui":              {"access", "store", "internal/impact", "internal/mail", "internal/policyfile", "internal/seal", "internal/web", "oidc"},
+	"cmd/gatehouse": {"access", "api", "migrations", "oidc", "scim", "store", "ui", "webhook", "internal/mail", "internal/seal", "internal/web",
 		"internal/demoidp", "internal/fixture", "internal/policyfile", "internal/replay", "examples"}, // the demo's company, its provider and its player
 
 	"examples":            {},
@@ -41,6 +41,7 @@ var table = map[string][]string{
 		"internal/fixture", "internal/idptest", "internal/patchmodel", "internal/pgtest", "internal/replay"},
 	"internal/fixture":    {"access", "store"},
 	"internal/idptest":    {},
+	"internal/mail":       {"access", "store", "internal/seal"},
 	"internal/patchmodel": {},
 	"internal/pgtest":     {},
 	"internal/replay":     {},

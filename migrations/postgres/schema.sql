@@ -231,6 +231,19 @@ CREATE TABLE public.invitations (
     withdrawn_why text NOT NULL
 );
 
+CREATE TABLE public.mails (
+    tenant_id uuid NOT NULL,
+    id uuid NOT NULL,
+    invitation_id uuid NOT NULL,
+    address text NOT NULL,
+    sealed text NOT NULL,
+    attempts bigint NOT NULL,
+    error text NOT NULL,
+    created_at bigint NOT NULL,
+    due_at bigint NOT NULL,
+    ended_at bigint NOT NULL
+);
+
 CREATE TABLE public.members (
     tenant_id uuid NOT NULL,
     group_id uuid NOT NULL,
@@ -697,6 +710,9 @@ ALTER TABLE ONLY public.invitations
 ALTER TABLE ONLY public.invitations
     ADD CONSTRAINT invitations_pkey PRIMARY KEY (tenant_id, id);
 
+ALTER TABLE ONLY public.mails
+    ADD CONSTRAINT mails_pkey PRIMARY KEY (tenant_id, id);
+
 ALTER TABLE ONLY public.members_past
     ADD CONSTRAINT members_past_pkey PRIMARY KEY (tenant_id, group_id, user_id, end_change_id);
 
@@ -876,6 +892,10 @@ CREATE INDEX invitations_by_sponsor ON public.invitations USING btree (tenant_id
 
 CREATE INDEX invitations_by_user ON public.invitations USING btree (tenant_id, user_id) WHERE ((user_id IS NOT NULL) AND (accepted_at = 0) AND (withdrawn_at = 0));
 
+CREATE INDEX mails_by_invitation ON public.mails USING btree (tenant_id, invitation_id, id);
+
+CREATE INDEX mails_due ON public.mails USING btree (due_at) WHERE (ended_at = 0);
+
 CREATE UNIQUE INDEX members_by_user ON public.members USING btree (tenant_id, user_id, group_id);
 
 CREATE INDEX members_past_by_user ON public.members_past USING btree (tenant_id, user_id, since);
@@ -949,6 +969,9 @@ ALTER TABLE ONLY public.clients
 
 ALTER TABLE ONLY public.connections
     ADD CONSTRAINT connections_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);
+
+ALTER TABLE ONLY public.mails
+    ADD CONSTRAINT mails_tenant_id_invitation_id_fkey FOREIGN KEY (tenant_id, invitation_id) REFERENCES public.invitations(tenant_id, id);
 
 ALTER TABLE ONLY public.members
     ADD CONSTRAINT members_tenant_id_group_id_fkey FOREIGN KEY (tenant_id, group_id) REFERENCES public.groups(tenant_id, id);

@@ -295,6 +295,25 @@ CREATE INDEX invitations_by_sponsor ON invitations (tenant_id, sponsor_id) WHERE
 
 CREATE INDEX invitations_by_user ON invitations (tenant_id, user_id) WHERE user_id IS NOT NULL AND accepted_at = 0 AND withdrawn_at = 0;
 
+CREATE TABLE mails (
+    tenant_id     text NOT NULL,
+    id            text NOT NULL,
+    invitation_id text NOT NULL,
+    address       text NOT NULL,
+    sealed        text NOT NULL,
+    attempts      integer NOT NULL,
+    error         text NOT NULL,
+    created_at    integer NOT NULL,
+    due_at        integer NOT NULL,
+    ended_at      integer NOT NULL,
+    PRIMARY KEY (tenant_id, id),
+    FOREIGN KEY (tenant_id, invitation_id) REFERENCES invitations (tenant_id, id)
+);
+
+CREATE INDEX mails_by_invitation ON mails (tenant_id, invitation_id, id);
+
+CREATE INDEX mails_due ON mails (due_at) WHERE ended_at = 0;
+
 CREATE TABLE members (
     tenant_id text NOT NULL,
     group_id  text NOT NULL,

@@ -125,6 +125,7 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 
 		{"Invitations", invitations},
 		{"InvitationsEnd", invitationsEnd},
+		{"Mails", mails},
 		{"Passkeys", passkeys},
 		{"Entrances", entrances},
 
