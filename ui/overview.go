@@ -19,6 +19,8 @@ func (s *Server) overviewRoutes() []route {
 // what changed last.
 type overviewPage struct {
 	page
+	// Glass says when the glass was broken lately.
+	Glass  []brokenGlass
 	Alarms []alarm
 	// Tasks are what a new tenant has to do; none when all is done.
 	Tasks   []task
@@ -94,6 +96,10 @@ func (s *Server) overview(w http.ResponseWriter, r *http.Request, v *visit) erro
 		}
 	}
 	if v.mayAt(access.ConsoleAudit, access.LevelView, nil) {
+		var err error
+		if p.Glass, err = s.brokenGlasses(ctx, v); err != nil {
+			return err
+		}
 		changes, err := s.store.Changes(ctx, v.tenant(), 10)
 		if err != nil {
 			return err

@@ -28,6 +28,15 @@ type badRequest struct{ text string }
 
 func (b badRequest) Error() string { return "bad request: " + b.text }
 
+// telling says what went wrong by the key of a text, where the error alone says too
+// little.
+type telling struct {
+	status int
+	text   string
+}
+
+func (t telling) Error() string { return t.text }
+
 // problemPage says what went wrong, whose problem it is and what to do.
 type problemPage struct {
 	page
@@ -42,12 +51,15 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, v *visit, err erro
 	web.Annotate(r.Context(), slog.String("error", err.Error()))
 	var bad badRequest
 	var lacks forbidden
+	var tells telling
 	var large *http.MaxBytesError
 	status, key := http.StatusInternalServerError, "problem.internal"
 	var owners []string
 	switch {
 	case errors.As(err, &bad):
 		status, key = http.StatusBadRequest, bad.text
+	case errors.As(err, &tells):
+		status, key = tells.status, tells.text
 	case errors.As(err, &large):
 		status, key = http.StatusRequestEntityTooLarge, "problem.large"
 	case errors.As(err, &lacks):

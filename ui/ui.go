@@ -41,6 +41,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strings"
+	"sync/atomic"
 	"time"
 	_ "time/tzdata" // a container may have none
 
@@ -95,6 +96,10 @@ type Server struct {
 	crossing *http.CrossOriginProtection
 	signing  signing
 	standIns func() []StandIn
+
+	guesses    attempts // at printed codes
+	challenges attempts // for sign-ins by passkey
+	glass      atomic.Uint64
 }
 
 // New makes the console of a store, which may be nil if only its routes are asked
@@ -104,6 +109,8 @@ func New(st *store.Store, opts Options) *Server {
 		store: st, log: opts.Log, url: opts.URL, zone: opts.Zone, opts: opts,
 		needs: map[string]needs{}, mux: http.NewServeMux(),
 		words: allWords(), assets: allAssets(), crossing: http.NewCrossOriginProtection(), standIns: opts.StandIns,
+		guesses:    attempts{burst: guessBurst, pause: guessPause},
+		challenges: attempts{burst: challengeBurst, pause: challengePause},
 	}
 	for _, pattern := range fromElsewhere {
 		s.crossing.AddInsecureBypassPattern(pattern)
@@ -136,6 +143,9 @@ func (s *Server) table() []route {
 	for _, subject := range [][]route{
 		s.shellRoutes(),
 		s.signinRoutes(),
+		s.passkeysRoutes(),
+		s.acceptRoutes(),
+		s.entrancesRoutes(),
 		s.overviewRoutes(),
 		s.searchRoutes(),
 		s.peopleRoutes(),
