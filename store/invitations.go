@@ -139,6 +139,14 @@ func (r reader) invitation(ctx context.Context, rest string, args ...any) (Invit
 	return found[0], nil
 }
 
+// Invitation gives an invitation of a tenant. ErrNotFound when there is none.
+func (r reader) Invitation(ctx context.Context, tenant TenantID, id InvitationID) (Invitation, error) {
+	if !validID(string(id)) {
+		return Invitation{}, fmt.Errorf("invitation %q: %w", id, ErrNotFound)
+	}
+	return r.invitation(ctx, `WHERE tenant_id = ? AND id = ?`, tenant, id)
+}
+
 // InvitationQuery says which invitations to list.
 type InvitationQuery struct {
 	// State is one of the states; empty means all.

@@ -346,6 +346,25 @@ func (e *editor) fill(ctx context.Context, p *editorPage) error {
 	}
 	p.What = picker{Name: "what", Legend: w.t("mappings.what"), Type: "radio"}
 	p.What.choose(v, e.whatOptions(), e.values)
+	p.Where = e.where()
+	p.Until = field{Name: "until", Label: w.t("mappings.until"), Type: "date", Value: e.values.Get("until"), Error: e.errors["until"]}
+	p.More = moreFields{
+		Deny:   e.grant.Effect == access.Deny,
+		From:   field{Name: "from", Label: w.t("mappings.from"), Type: "date", Value: e.values.Get("from"), Error: e.errors["from"]},
+		Reason: field{Name: "reason", Label: w.t("mappings.reason"), Value: e.values.Get("reason"), Error: e.errors["reason"]},
+	}
+	for _, permission := range e.product.Permissions {
+		id := string(permission.ID)
+		p.More.Mask = append(p.More.Mask, pick{ID: "mask-" + id, Value: id, Text: cmp.Or(permission.Name, id), Checked: slices.Contains(e.values["mask"], id)})
+	}
+	p.More.Open = p.More.Deny || len(e.grant.Mask) > 0 || p.More.From.Value != "" || p.More.Reason.Value != "" || p.More.From.Error+p.More.Reason.Error != ""
+	return nil
+}
+
+// where offers the sites of each dimension.
+func (e *editor) where() []wherePicker {
+	v, w := e.visit, e.visit.words
+	var pickers []wherePicker
 	areas := v.area(access.ConsoleAccess, access.LevelChange)
 	all := v.policy.Catalogue()
 	for _, d := range e.dimensions() {
@@ -366,20 +385,9 @@ func (e *editor) fill(ctx context.Context, p *editorPage) error {
 			}
 		}
 		where.choose(v, options, e.values)
-		p.Where = append(p.Where, where)
+		pickers = append(pickers, where)
 	}
-	p.Until = field{Name: "until", Label: w.t("mappings.until"), Type: "date", Value: e.values.Get("until"), Error: e.errors["until"]}
-	p.More = moreFields{
-		Deny:   e.grant.Effect == access.Deny,
-		From:   field{Name: "from", Label: w.t("mappings.from"), Type: "date", Value: e.values.Get("from"), Error: e.errors["from"]},
-		Reason: field{Name: "reason", Label: w.t("mappings.reason"), Value: e.values.Get("reason"), Error: e.errors["reason"]},
-	}
-	for _, permission := range e.product.Permissions {
-		id := string(permission.ID)
-		p.More.Mask = append(p.More.Mask, pick{ID: "mask-" + id, Value: id, Text: cmp.Or(permission.Name, id), Checked: slices.Contains(e.values["mask"], id)})
-	}
-	p.More.Open = p.More.Deny || len(e.grant.Mask) > 0 || p.More.From.Value != "" || p.More.Reason.Value != "" || p.More.From.Error+p.More.Reason.Error != ""
-	return nil
+	return pickers
 }
 
 // whom names whom a grant is for; empty while that isn't chosen. ErrNotFound when

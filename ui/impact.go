@@ -181,6 +181,8 @@ type proposal struct {
 	// key of what is said then.
 	also func(*store.Tx) error
 	said string
+	// then answers the save instead of a redirect to done; may be nil.
+	then func(impact.Saved) error
 }
 
 // propose answers a page that shows what a change does, and its save: show renders
@@ -220,6 +222,9 @@ func (s *Server) propose(w http.ResponseWriter, r *http.Request, v *visit, p pro
 	}
 	if err != nil {
 		return err
+	}
+	if p.then != nil {
+		return p.then(saved)
 	}
 	if p.done == "" && len(saved.Grants) > 0 {
 		p.done = "/mappings/" + string(saved.Grants[0])

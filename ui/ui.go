@@ -46,6 +46,7 @@ import (
 	_ "time/tzdata" // a container may have none
 
 	"gatehouse/access"
+	"gatehouse/internal/mail"
 	"gatehouse/internal/seal"
 	"gatehouse/internal/web"
 	"gatehouse/oidc"
@@ -75,6 +76,11 @@ type Options struct {
 	Webhooks Webhooks
 	// Settings are those of the server that are in force.
 	Settings []Setting
+	// Mail sends invitations; without it there are links to copy.
+	Mail *mail.Outbox
+	// ShownMail has a page with the mails that were not sent, for the demo alone:
+	// anybody who comes may read them.
+	ShownMail *mail.Shown
 }
 
 // Server renders the console.
@@ -96,6 +102,8 @@ type Server struct {
 	crossing *http.CrossOriginProtection
 	signing  signing
 	standIns func() []StandIn
+	mail     *mail.Outbox
+	shown    *mail.Shown
 
 	guesses    attempts // at printed codes
 	challenges attempts // for sign-ins by passkey
@@ -109,6 +117,8 @@ func New(st *store.Store, opts Options) *Server {
 		store: st, log: opts.Log, url: opts.URL, zone: opts.Zone, opts: opts,
 		needs: map[string]needs{}, mux: http.NewServeMux(),
 		words: allWords(), assets: allAssets(), crossing: http.NewCrossOriginProtection(), standIns: opts.StandIns,
+		mail:       opts.Mail,
+		shown:      opts.ShownMail,
 		guesses:    attempts{burst: guessBurst, pause: guessPause},
 		challenges: attempts{burst: challengeBurst, pause: challengePause},
 	}
@@ -145,6 +155,8 @@ func (s *Server) table() []route {
 		s.signinRoutes(),
 		s.passkeysRoutes(),
 		s.acceptRoutes(),
+		s.invitationsRoutes(),
+		s.demoMailRoutes(),
 		s.entrancesRoutes(),
 		s.overviewRoutes(),
 		s.searchRoutes(),
