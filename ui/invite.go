@@ -27,7 +27,7 @@ type invitePage struct {
 	Where               []wherePicker
 	End                 []pick
 	Until               field
-	Open, Lang          field
+	Open, MailLang      field
 	Mails               bool
 	Panel               *panel
 }
@@ -227,7 +227,7 @@ func (f *inviteForm) fill(p *invitePage) {
 		p.End = append(p.End, pick{ID: "end-" + end, Value: end, Text: w.t("invitations.end." + end), Checked: end == cmp.Or(values.Get("end"), ends[0])})
 	}
 	p.Until = field{Name: "until", Type: "date", Label: w.t("invitations.until"), Value: values.Get("until"), Error: f.errors["until"]}
-	p.Open, p.Lang = v.openDays(values.Get("open")), v.mailLanguage(values.Get("lang"))
+	p.Open, p.MailLang = v.openDays(values.Get("open")), v.mailLanguage(values.Get("lang"))
 }
 
 // queueInvitation has the mail of an invitation sent, if it goes by mail and there is

@@ -12,6 +12,7 @@ import (
 	"github.com/alecthomas/kong"
 	"go.yaml.in/yaml/v3"
 
+	"gatehouse/internal/mail"
 	"gatehouse/store"
 	"gatehouse/ui"
 	"gatehouse/webhook"
@@ -47,11 +48,40 @@ type serveSettings struct {
 	RecordPersonal  bool          `help:"Keep names, addresses and other personal values in them; --no-record-personal masks them." default:"true" negatable:""`
 	AccessTokenLife time.Duration `help:"How long an OAuth access token works, 1h to 6h." default:"1h" placeholder:"TIME"`
 	LoopbackIssuers bool          `help:"Let issuers be on this machine: for tests." hidden:""`
+	mailSettings    `embed:""`
 	webhookSettings `embed:""`
 	ShutdownTimeout time.Duration `help:"How long requests in progress may take when the server stops." default:"20s" placeholder:"TIME"`
 
 	// standIns are the demo's.
 	standIns func() []ui.StandIn
+}
+
+// mailSettings are those of sending invitations.
+type mailSettings struct {
+	SMTPURL  string `name:"smtp-url" help:"The mail server for invitations: smtp://USER:PASSWORD@HOST:587, or smtps://… for TLS from the start; without one there are links to copy." placeholder:"URL"`
+	MailFrom string `help:"Who mails are from, such as \"Gatehouse <gatehouse@example.com>\"." placeholder:"ADDRESS"`
+
+	// shown takes the mails of the demo instead.
+	shown *mail.Shown
+}
+
+// send is how mails are sent; nil for not at all.
+func (s *mailSettings) send() (mail.Send, error) {
+	switch {
+	case s.shown != nil:
+		return s.shown.Send, nil
+	case s.SMTPURL == "":
+		return nil, nil
+	}
+	return mail.SMTP(s.SMTPURL, s.MailFrom)
+}
+
+func (s *mailSettings) check(url string) error {
+	if s.SMTPURL != "" && url == "" {
+		return errors.New("smtp-url: the setting url is needed, too: links in mails lead there")
+	}
+	_, err := s.send()
+	return err
 }
 
 // webhookSettings are those of telling products what changed.
@@ -130,7 +160,7 @@ func (s *serveSettings) AfterApply() error {
 	case s.MaxBody < 1024:
 		return fmt.Errorf("max-body %d: want at least 1024 bytes", s.MaxBody)
 	}
-	return errors.Join(checkSecretKey(s.SecretKey), s.webhookSettings.check())
+	return errors.Join(checkSecretKey(s.SecretKey), s.mailSettings.check(s.URL), s.webhookSettings.check())
 }
 
 // yamlSettings reads a file of settings. A key that is no setting is an error:

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"gatehouse/internal/mail"
 	"gatehouse/scim"
 	"gatehouse/store"
 	"gatehouse/ui"
@@ -14,7 +15,7 @@ import (
 )
 
 // newConsole joins the console to the edges that it doesn't know.
-func newConsole(ctx context.Context, cfg serveSettings, st *store.Store, log *slog.Logger) (*ui.Server, error) {
+func newConsole(ctx context.Context, cfg serveSettings, st *store.Store, mails *mail.Outbox, log *slog.Logger) (*ui.Server, error) {
 	sealer, err := sealSignIn(ctx, st, cfg.SecretKey)
 	if err != nil {
 		return nil, err
@@ -25,6 +26,7 @@ func newConsole(ctx context.Context, cfg serveSettings, st *store.Store, log *sl
 	}
 	return ui.New(st, ui.Options{
 		URL: cfg.URL, Log: log, Sealer: sealer, LoopbackIssuers: cfg.LoopbackIssuers, StandIns: cfg.standIns, RecordFor: cfg.RecordFor,
+		Mail: mails, ShownMail: cfg.shown,
 		Explain: func(code string) ui.Cause {
 			c := scim.CauseOf(code)
 			return ui.Cause{Title: c.Title, Happened: c.Happened, Entra: c.Entra, Okta: c.Okta}
@@ -38,6 +40,19 @@ func newConsole(ctx context.Context, cfg serveSettings, st *store.Store, log *sl
 		},
 		Settings: inForce(cfg),
 	}), nil
+}
+
+// newOutbox makes what sends mails; nil where there is no server for them.
+func newOutbox(ctx context.Context, cfg serveSettings, st *store.Store, log *slog.Logger) (*mail.Outbox, error) {
+	send, err := cfg.send()
+	if err != nil || send == nil {
+		return nil, err
+	}
+	sealer, err := sealSignIn(ctx, st, cfg.SecretKey)
+	if err != nil {
+		return nil, err
+	}
+	return mail.New(st, mail.Options{Send: send, Sealer: sealer, Log: log}), nil
 }
 
 // inForce are the settings that bound what people and programs may do, by the names

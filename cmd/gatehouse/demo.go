@@ -16,6 +16,7 @@ import (
 	"gatehouse/access"
 	"gatehouse/examples"
 	"gatehouse/internal/fixture"
+	"gatehouse/internal/mail"
 	"gatehouse/internal/policyfile"
 	"gatehouse/store"
 )
@@ -100,7 +101,7 @@ func (c *demoCmd) Run(a *app) error {
 	defer signIn.server.Close()
 	s, err := newServer(a.ctx, serveSettings{
 		ShutdownTimeout: 5 * time.Second, RecordFor: 7 * 24 * time.Hour, RecordPersonal: true,
-		LoopbackIssuers: true, standIns: signIn.standIns,
+		LoopbackIssuers: true, standIns: signIn.standIns, mailSettings: mailSettings{shown: &mail.Shown{}},
 	}, st, log)
 	if err != nil {
 		return err
@@ -356,6 +357,7 @@ func (d demoInfo) text(dir string, fresh bool) string {
 %s
 
   Console    %s (one click signs you in as whom you choose)
+  Mails      %sdemo/mail
   SCIM URL   %s
   Token      %s
 
@@ -370,5 +372,5 @@ May Alice change time sheets at the Uithof?
 
 All of this is in %s. Delete the folder %s to start over.
 Press Ctrl-C to stop.
-`, head, d.ConsoleURL, d.SCIMURL, d.SCIMToken, d.SCIMToken, d.SCIMURL, d.decision(), filepath.Join(dir, "demo.json"), dir)
+`, head, d.ConsoleURL, d.ConsoleURL, d.SCIMURL, d.SCIMToken, d.SCIMToken, d.SCIMURL, d.decision(), filepath.Join(dir, "demo.json"), dir)
 }

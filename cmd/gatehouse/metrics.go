@@ -7,10 +7,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-
-	"gatehouse/scim"
-	"gatehouse/store"
-	"gatehouse/webhook"
 )
 
 // metrics are what /metrics tells: of requests by route, of recordings, of the
@@ -28,7 +24,8 @@ type requestLabels struct {
 	status        int
 }
 
-func newMetrics(st *store.Store, edge *scim.Server, hooks *webhook.Dispatcher) *metrics {
+func newMetrics(s *server) *metrics {
+	edge, hooks := s.scim, s.webhooks
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
 		requests: prometheus.NewHistogramVec(prometheus.HistogramOpts{
@@ -53,9 +50,18 @@ func newMetrics(st *store.Store, edge *scim.Server, hooks *webhook.Dispatcher) *
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "gatehouse_webhook_dead_total", Help: "Messages that were given up.",
 		}, func() float64 { _, _, n := hooks.Counts(); return float64(n) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "gatehouse_break_glass_used_total", Help: "How often somebody became an owner by breaking the glass: alert on any.",
+		}, func() float64 { return float64(s.ui.BreakGlasses()) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "gatehouse_mail_sent_total", Help: "Mails that the mail server has taken.",
+		}, func() float64 { sent, _ := s.mailCounts(); return float64(sent) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "gatehouse_mail_failed_total", Help: "Attempts to send a mail that failed.",
+		}, func() float64 { _, failed := s.mailCounts(); return float64(failed) }),
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		collectors.NewDBStatsCollector(st.DB(), "gatehouse"))
+		collectors.NewDBStatsCollector(s.store.DB(), "gatehouse"))
 	return m
 }
 
@@ -72,4 +78,12 @@ func (m *metrics) observe(pattern, method string, status int, took time.Duration
 		m.found.Store(labels, histogram)
 	}
 	histogram.(prometheus.Observer).Observe(took.Seconds())
+}
+
+// mailCounts are those of the outbox, zero without one.
+func (s *server) mailCounts() (sent, failed uint64) {
+	if s.mails == nil {
+		return 0, 0
+	}
+	return s.mails.Counts()
 }

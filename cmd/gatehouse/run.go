@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"gatehouse/api"
+	"gatehouse/internal/mail"
 	"gatehouse/internal/web"
 	"gatehouse/oidc"
 	"gatehouse/scim"
@@ -31,6 +32,7 @@ type server struct {
 	api      *api.Server
 	ui       *ui.Server
 	webhooks *webhook.Dispatcher
+	mails    *mail.Outbox // nil without a mail server
 	stopping atomic.Bool
 }
 
@@ -54,11 +56,15 @@ func newServer(ctx context.Context, cfg serveSettings, st *store.Store, log *slo
 	if err != nil {
 		return nil, err
 	}
-	console, err := newConsole(ctx, cfg, st, log)
+	mails, err := newOutbox(ctx, cfg, st, log)
 	if err != nil {
 		return nil, err
 	}
-	return &server{cfg: cfg, store: st, log: log, scim: edge, api: products, ui: console, webhooks: hooks}, nil
+	console, err := newConsole(ctx, cfg, st, mails, log)
+	if err != nil {
+		return nil, err
+	}
+	return &server{cfg: cfg, store: st, log: log, scim: edge, api: products, ui: console, webhooks: hooks, mails: mails}, nil
 }
 
 // verifyAssertions joins the protocol, which knows no store, to the edge, which
@@ -116,7 +122,7 @@ func (s *server) run(ctx context.Context, l net.Listener, ready func(addr string
 	if err != nil {
 		return err
 	}
-	m := newMetrics(s.store, s.scim, s.webhooks)
+	m := newMetrics(s)
 	main := &http.Server{
 		Handler:           web.Log(s.log, m.observe, mux),
 		ReadHeaderTimeout: 10 * time.Second,
@@ -153,6 +159,9 @@ func (s *server) run(ctx context.Context, l net.Listener, ready func(addr string
 	wg.Go(func() { s.ui.Run(background) })
 	wg.Go(func() { s.webhooks.Run(background) })
 	wg.Go(func() { s.sweepSignIn(background) })
+	if s.mails != nil {
+		wg.Go(func() { s.mails.Run(background) })
+	}
 	wg.Go(func() { s.store.KeepSealed(background, sealEvery, s.log) })
 	go serve(main, l)
 	ready(l.Addr().String())
