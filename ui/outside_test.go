@@ -24,6 +24,7 @@ import (
 // stranger is somebody with a browser of her own, who isn't signed in.
 type stranger struct {
 	g      *rig
+	home   string // the address of the console, as she calls it
 	client *http.Client
 }
 
@@ -32,18 +33,18 @@ func (g *rig) stranger() *stranger {
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	return &stranger{g, &http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
+	return &stranger{g, g.server.URL, &http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 }
 
 func (s *stranger) do(method, path string, form url.Values, edit ...func(*http.Request)) answer {
 	s.g.t.Helper()
-	r, err := http.NewRequestWithContext(s.g.t.Context(), method, s.g.server.URL+path, strings.NewReader(form.Encode()))
+	r, err := http.NewRequestWithContext(s.g.t.Context(), method, s.home+path, strings.NewReader(form.Encode()))
 	if err != nil {
 		s.g.t.Fatal(err)
 	}
 	if method == "POST" {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		r.Header.Set("Origin", s.g.server.URL)
+		r.Header.Set("Origin", s.home)
 	}
 	for _, f := range edit {
 		f(r)
