@@ -21,22 +21,22 @@ import (
 	"gatehouse/store"
 )
 
-// browser is one of somebody who isn't signed in.
-type browser struct {
+// guest is somebody with a browser of her own, who isn't signed in.
+type guest struct {
 	g      *rig
 	home   string // the address of the console, as she calls it
 	client *http.Client
 }
 
-func (g *rig) browser() *browser {
+func (g *rig) guest() *guest {
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	return &browser{g, g.server.URL, &http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
+	return &guest{g, g.server.URL, &http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 }
 
-func (s *browser) do(method, path string, form url.Values, edit ...func(*http.Request)) answer {
+func (s *guest) do(method, path string, form url.Values, edit ...func(*http.Request)) answer {
 	s.g.t.Helper()
 	r, err := http.NewRequestWithContext(s.g.t.Context(), method, s.home+path, strings.NewReader(form.Encode()))
 	if err != nil {
@@ -65,8 +65,8 @@ func (s *browser) do(method, path string, form url.Values, edit ...func(*http.Re
 	return answer{doc, resp.StatusCode, resp.Header, string(body)}
 }
 
-func (s *browser) get(path string) answer { s.g.t.Helper(); return s.do("GET", path, nil) }
-func (s *browser) post(path string, form url.Values) answer {
+func (s *guest) get(path string) answer { s.g.t.Helper(); return s.do("GET", path, nil) }
+func (s *guest) post(path string, form url.Values) answer {
 	s.g.t.Helper()
 	return s.do("POST", path, form)
 }
@@ -108,17 +108,17 @@ func TestLookingAtAnInvitationUsesNothingUp(t *testing.T) {
 		paper, code := g.asked(onPaper)
 		for _, path := range []string{"/i/" + secret, "/i?" + url.Values{"code": {code}}.Encode(), "/i?" + url.Values{"code": {strings.ToLower(strings.ReplaceAll(code, "-", " "))}}.Encode()} {
 			for _, method := range []string{"HEAD", "GET", "GET"} {
-				if got := g.browser().do(method, path, nil); got.status != 200 || got.header.Get("Set-Cookie") != "" {
+				if got := g.guest().do(method, path, nil); got.status != 200 || got.header.Get("Set-Cookie") != "" {
 					t.Errorf("%s %s: status %d, cookie %q, want the page and nothing else", method, path, got.status, got.header.Get("Set-Cookie"))
 				}
 			}
-			got := g.browser().get(path)
+			got := g.guest().get(path)
 			for _, want := range []string{"Jan Klus", "Ada Byron", "contractor", "Client @ Uithof", "22 Dec 2026", "29 Nov 2026"} {
 				if !strings.Contains(got.text("main"), want) {
 					t.Errorf("%s: got %q, want %q in it", path, got.text("main"), want)
 				}
 			}
-			if dutch := g.browser().do("GET", path, nil, func(r *http.Request) { r.Header.Set("Accept-Language", "nl") }); !strings.Contains(dutch.text("h1"), "U bent uitgenodigd") {
+			if dutch := g.guest().do("GET", path, nil, func(r *http.Request) { r.Header.Set("Accept-Language", "nl") }); !strings.Contains(dutch.text("h1"), "Je bent uitgenodigd") {
 				t.Errorf("%s in Dutch: got %q", path, dutch.text("h1"))
 			}
 		}
@@ -128,7 +128,7 @@ func TestLookingAtAnInvitationUsesNothingUp(t *testing.T) {
 			}
 		}
 		// A form that another site sends accepts nothing.
-		got := g.browser().do("POST", "/i", url.Values{"code": {secret}}, func(r *http.Request) { r.Header.Set("Origin", "https://evil.example") })
+		got := g.guest().do("POST", "/i", url.Values{"code": {secret}}, func(r *http.Request) { r.Header.Set("Origin", "https://evil.example") })
 		if got.status != 403 || g.state(link.ID) != store.InvitationOpen {
 			t.Errorf("from another site: status %d", got.status)
 		}
@@ -139,7 +139,7 @@ func TestAcceptedOnce(t *testing.T) {
 	onBoth(t, func(t *testing.T, g *rig) {
 		for why, change := range map[string]func(*store.Invitation){"link": byMail, "code": onPaper} {
 			one, secret := g.asked(change)
-			jan := g.browser()
+			jan := g.guest()
 			got := jan.get("/i?" + url.Values{"code": {secret}}.Encode())
 			field, _ := got.Find("form[action='/i'] input[name=code]").Attr("value")
 			got = jan.post("/i", url.Values{"code": {field}})
@@ -152,7 +152,7 @@ func TestAcceptedOnce(t *testing.T) {
 			if got := jan.get("/me"); !strings.Contains(got.text("main"), "Client @ Uithof") {
 				t.Errorf("%s: her access is %q", why, got.text("main"))
 			}
-			if got := g.browser().post("/i", url.Values{"code": {secret}}); got.status != 410 || !strings.Contains(got.text("main"), "works once") || !strings.Contains(got.text("main"), "Ask Ada Byron") {
+			if got := g.guest().post("/i", url.Values{"code": {secret}}); got.status != 410 || !strings.Contains(got.text("main"), "works once") || !strings.Contains(got.text("main"), "Ask Ada Byron") {
 				t.Errorf("%s a second time: status %d, %q", why, got.status, got.text("main"))
 			}
 			if got := g.state(one.ID); got != store.InvitationAccepted {
@@ -169,7 +169,7 @@ func TestTwentyClicksAcceptOnce(t *testing.T) {
 		start := make(chan struct{})
 		var wg sync.WaitGroup
 		for range 20 {
-			jan := g.browser()
+			jan := g.guest()
 			wg.Go(func() {
 				<-start
 				switch got := jan.post("/i", url.Values{"code": {secret}}); got.status {
@@ -235,7 +235,7 @@ func TestInvitationsThatAreOverSaySo(t *testing.T) {
 			"the end of one":      {store.InvitationPrefix, "opens nothing", "opent niets", 404},
 			"longer than anybody": {store.InvitationPrefix + strings.Repeat("A", 2000), "opens nothing", "opent niets", 404},
 		} {
-			who := g.browser()
+			who := g.guest()
 			got := who.get("/i/" + test.secret)
 			dutch := who.do("GET", "/i/"+test.secret, nil, func(r *http.Request) { r.Header.Set("Accept-Language", "nl") })
 			if got.status != test.status || !strings.Contains(got.text("h1"), test.want) || !strings.Contains(dutch.text("h1"), test.dutch) {
@@ -251,7 +251,7 @@ func TestInvitationsThatAreOverSaySo(t *testing.T) {
 func TestGuessingCodes(t *testing.T) {
 	onBoth(t, func(t *testing.T, g *rig) {
 		one, code := g.asked(onPaper)
-		look := func(code string) answer { return g.browser().get("/i?" + url.Values{"code": {code}}.Encode()) }
+		look := func(code string) answer { return g.guest().get("/i?" + url.Values{"code": {code}}.Encode()) }
 		wrong := code[:len(code)-1] + map[bool]string{true: "0", false: "1"}[code[len(code)-1] != '0']
 		for i := range store.MaxCodeAttempts {
 			if got := look(wrong); got.status != 404 || !strings.Contains(got.text("main .error"), "no such code") {
@@ -275,7 +275,7 @@ func TestGuessingCodes(t *testing.T) {
 			t.Errorf("after many guesses: status %d, want to wait", got.status)
 		}
 		_, secret := g.asked(func(v *store.Invitation) { v.Email = "other@klus.example" })
-		if got := g.browser().get("/i/" + secret); got.status != 200 {
+		if got := g.guest().get("/i/" + secret); got.status != 200 {
 			t.Errorf("a link meanwhile: status %d: nobody guesses those", got.status)
 		}
 	})
@@ -299,7 +299,7 @@ func TestFirstOwner(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		grace := g.browser()
+		grace := g.guest()
 		path := "/setup?" + url.Values{"code": {secrets[0]}}.Encode()
 		for range 3 {
 			if got := grace.get(path); got.status != 200 || got.Find("form[method=post]").Length() != 2 {
@@ -317,7 +317,7 @@ func TestFirstOwner(t *testing.T) {
 			t.Errorf("the owner's overview: status %d, %q", got.status, got.text("nav"))
 		}
 		for why, secret := range map[string]string{"used": secrets[0], "of another start": secrets[1], "made up": store.EntrancePrefix + strings.Repeat("A", 43), "empty": " "} {
-			who := g.browser()
+			who := g.guest()
 			if got := who.post("/setup", url.Values{"code": {secret}, "name": {"Eve"}}); got.status != 404 || got.header.Get("Set-Cookie") != "" || !strings.Contains(got.text(".error"), "gatehouse serve") {
 				t.Errorf("%s: status %d, %q, want nothing opened", why, got.status, got.text("main"))
 			}
@@ -330,11 +330,11 @@ func TestBreakGlassIsSeen(t *testing.T) {
 		ctx := t.Context()
 		var secret string
 		g.write(func(tx *store.Tx) (err error) { _, secret, err = tx.CreateBreakGlass(ctx); return err })
-		if got := g.browser().get("/setup?" + url.Values{"code": {secret}}.Encode()); got.status != 404 {
+		if got := g.guest().get("/setup?" + url.Values{"code": {secret}}.Encode()); got.status != 404 {
 			t.Errorf("as a set-up link: status %d", got.status)
 		}
 		path := "/break-glass?" + url.Values{"code": {secret}}.Encode()
-		if got := g.browser().get(path); got.status != 200 || !strings.Contains(got.text("main"), "one hour") {
+		if got := g.guest().get(path); got.status != 200 || !strings.Contains(got.text("main"), "one hour") {
 			t.Errorf("looking: status %d, %q", got.status, got.text("main"))
 		}
 		if got := g.get(sam, "/"); got.Find("main [role=alert]").Length() != 0 || g.console.BreakGlasses() != 0 {
@@ -344,7 +344,7 @@ func TestBreakGlassIsSeen(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 5 {
 			wg.Go(func() {
-				who := g.browser()
+				who := g.guest()
 				got := who.post("/break-glass", url.Values{"code": {secret}})
 				if got.status != 303 {
 					return
@@ -421,11 +421,11 @@ func TestInvitedByMail(t *testing.T) {
 		for !strings.Contains(g.get(ada, to).text("main"), "Sent") {
 		}
 		mails := box.Messages()
-		if len(mails) != 1 || mails[0].To != "jan@klus.example" || mails[0].Subject != "Ada Byron nodigt u uit" || !strings.Contains(mails[0].Text, "ClickTime: Supervisor @ Uithof") || !strings.Contains(mails[0].Text, "22 dec 2026") {
+		if len(mails) != 1 || mails[0].To != "jan@klus.example" || mails[0].Subject != "Ada Byron nodigt je uit" || !strings.Contains(mails[0].Text, "ClickTime: Supervisor @ Uithof") || !strings.Contains(mails[0].Text, "22 dec 2026") {
 			t.Fatalf("got the mails %+v", mails)
 		}
 		link := anyLink.FindString(mails[0].Text)
-		jan := g.browser()
+		jan := g.guest()
 		secret := strings.TrimPrefix(link, g.server.URL+"/i/")
 		if got := jan.post("/i", url.Values{"code": {secret}}); got.status != 303 {
 			t.Fatalf("accepted: status %d: %s", got.status, got.text("main"))
@@ -489,7 +489,7 @@ func TestInvitedWithoutMail(t *testing.T) {
 			if got := g.get(sam, to); got.status != 200 || !strings.Contains(got.text("main"), "shown already") {
 				t.Errorf("%s a second time: status %d, %q", why, got.status, got.text("main"))
 			}
-			if got := g.browser().post("/i", url.Values{"code": {secret}}); got.status != 303 {
+			if got := g.guest().post("/i", url.Values{"code": {secret}}); got.status != 303 {
 				t.Errorf("%s %q: status %d: %s", why, secret, got.status, got.text("main"))
 			}
 		}
@@ -513,7 +513,7 @@ func TestInvitationsAreLookedAfter(t *testing.T) {
 		if m := box.Messages()[0]; m.To != "jan@new.example" {
 			t.Errorf("sent to %s", m.To)
 		}
-		if got := g.browser().get("/i/" + old); got.status != 404 {
+		if got := g.guest().get("/i/" + old); got.status != 404 {
 			t.Errorf("the first link: status %d", got.status)
 		}
 		if got := g.get(ada, path).text("main"); !strings.Contains(got, "jan@new.example") || !strings.Contains(got, "22 Dec 2026") {
@@ -539,7 +539,7 @@ func TestInvitationsAreLookedAfter(t *testing.T) {
 
 		// Who has accepted gets a new way in, and no more access.
 		second, secret := g.asked(func(v *store.Invitation) { v.Email = "second@klus.example" })
-		if got := g.browser().post("/i", url.Values{"code": {secret}}); got.status != 303 {
+		if got := g.guest().post("/i", url.Values{"code": {secret}}); got.status != 303 {
 			t.Fatalf("accepted: status %d", got.status)
 		}
 		got = g.post(ada, "/invitations/"+string(second.ID)+"/again", url.Values{"form": {"link"}})
@@ -550,7 +550,7 @@ func TestInvitationsAreLookedAfter(t *testing.T) {
 		}
 		m := box.Messages()[0]
 		link := strings.TrimPrefix(anyLink.FindString(m.Text), g.server.URL)
-		if got := g.browser().get(link); got.status != 200 || !strings.Contains(got.text("main"), "new way to sign in") {
+		if got := g.guest().get(link); got.status != 200 || !strings.Contains(got.text("main"), "new way to sign in") {
 			t.Errorf("the new way in: status %d, %q", got.status, got.text("main"))
 		}
 	})

@@ -134,14 +134,14 @@ func (a *authenticator) answer(response map[string]any) string {
 	return string(text)
 }
 
-// byName is a browser that calls the console localhost.
-func (g *rig) byName() *browser {
-	s := g.browser()
+// byName is a guest who calls the console localhost.
+func (g *rig) byName() *guest {
+	s := g.guest()
 	s.home = strings.Replace(s.home, "127.0.0.1", "localhost", 1)
 	return s
 }
 
-func (s *browser) challenge(path string) (o options) {
+func (s *guest) challenge(path string) (o options) {
 	s.g.t.Helper()
 	got := s.post(path+"/challenge", nil)
 	if got.status != 200 || json.Unmarshal([]byte(got.body), &o) != nil || o.PublicKey.Challenge == "" {
@@ -150,18 +150,18 @@ func (s *browser) challenge(path string) (o options) {
 	return o
 }
 
-func (s *browser) register(a *authenticator, name string) answer {
+func (s *guest) register(a *authenticator, name string) answer {
 	s.g.t.Helper()
 	return s.post("/me/passkeys", url.Values{"credential": {a.create(s.challenge("/me/passkeys"))}, "name": {name}})
 }
 
-func (s *browser) signIn(a *authenticator) answer {
+func (s *guest) signIn(a *authenticator) answer {
 	s.g.t.Helper()
 	return s.post("/login/passkey", url.Values{"credential": {a.get(s.challenge("/login/passkey"))}, "to": {"/me?x=1"}})
 }
 
 // comeIn accepts an invitation.
-func (g *rig) comeIn() (*browser, store.UserID) {
+func (g *rig) comeIn() (*guest, store.UserID) {
 	g.t.Helper()
 	one, secret := g.asked(byMail)
 	jan := g.byName()
