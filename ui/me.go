@@ -31,6 +31,8 @@ type mePage struct {
 	Until    when // the end of the account; zero for none
 	Ask      ask
 	Sessions *sessionList
+	// Passkeys says that no provider signs the visitor in.
+	Passkeys bool
 }
 
 // ask is whom somebody asks for access, and the mail that does.
@@ -48,7 +50,7 @@ func (s *Server) me(w http.ResponseWriter, r *http.Request, v *visit) error {
 		return err
 	}
 	m := moment{at, past}
-	p := &mePage{page: v.page("me.title"), UserName: v.person.UserName, AsOf: v.asOf("/me", m)}
+	p := &mePage{page: v.page("me.title"), UserName: v.person.UserName, AsOf: v.asOf("/me", m), Passkeys: v.session.Connection == ""}
 	why, err := s.ownWhys(ctx, v, m)
 	if err != nil {
 		return err

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"gatehouse/access"
@@ -205,7 +206,8 @@ func readDemo(file string) (demoInfo, error) {
 
 // at puts the address of this run into all URLs: the port may be another one.
 func (d *demoInfo) at(url string) {
-	d.ConsoleURL, d.APIURL = url+"/", url
+	// Passkeys are for a name: at an address that is a number there are none.
+	d.ConsoleURL, d.APIURL = strings.Replace(url, "//127.0.0.1", "//localhost", 1)+"/", url
 	for i, c := range d.Connections {
 		d.Connections[i].URL = url + "/scim/" + string(c.ID) + "/v2"
 	}
