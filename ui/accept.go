@@ -171,12 +171,14 @@ func (s *Server) invited(w http.ResponseWriter, r *http.Request, v *visit, secre
 	return s.render(w, http.StatusOK, "accept", p)
 }
 
-// chipsOf are grants that nobody has yet.
+// chipsOf are grants that nobody has yet, in full.
 func (v *visit) chipsOf(policy *access.Policy, grants []access.Grant) []chip {
 	given := v.granted(policy, v.now, nil)
 	var all []chip
 	for i := range grants {
-		all = append(all, given.chip(&grants[i]))
+		c := given.chip(&grants[i])
+		c.Text = c.Title
+		all = append(all, c)
 	}
 	return all
 }
