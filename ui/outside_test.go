@@ -313,8 +313,12 @@ func TestFirstOwner(t *testing.T) {
 		if got.status != 303 || got.header.Get("Location") != "/me/passkeys?welcome=1" {
 			t.Fatalf("status %d to %q: %s", got.status, got.header.Get("Location"), got.text("main"))
 		}
-		if got := grace.get("/"); got.status != 200 || !strings.Contains(got.text("nav"), "Settings") && !strings.Contains(got.text("nav"), "People") {
+		got = grace.get("/")
+		if got.status != 200 || !strings.Contains(got.text("nav"), "Mappings") {
 			t.Errorf("the owner's overview: status %d, %q", got.status, got.text("nav"))
+		}
+		if facts := got.text(".facts"); strings.Contains(facts, "has not called") {
+			t.Errorf("a provider is missed that nobody connected: %q", facts)
 		}
 		for why, secret := range map[string]string{"used": secrets[0], "of another start": secrets[1], "made up": store.EntrancePrefix + strings.Repeat("A", 43), "empty": " "} {
 			who := g.guest()

@@ -152,6 +152,8 @@ func (s *Server) syncFact(ctx context.Context, v *visit) (fact, error) {
 	if err != nil {
 		return fact{}, err
 	}
+	// Nobody calls for the people outside any provider.
+	connections = slices.DeleteFunc(connections, func(c store.Connection) bool { return c.IdP == store.IdPLocal })
 	f := fact{Href: v.link("/sync")}
 	silent := 0
 	for _, c := range connections {
