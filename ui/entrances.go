@@ -16,8 +16,8 @@ import (
 
 func (s *Server) entrancesRoutes() []route {
 	return []route{
-		{"GET", "/setup", anybody, s.setup},
-		{"POST", "/setup", anybody, s.setUp},
+		{"GET", "/setup", anybody, s.firstOwner},
+		{"POST", "/setup", anybody, s.becomeOwner},
 		{"GET", "/break-glass", anybody, s.breakGlass},
 		{"POST", "/break-glass", anybody, s.breakTheGlass},
 	}
@@ -44,7 +44,7 @@ func (s *Server) entrancePage(v *visit, setup bool) *entrancePage {
 	return p
 }
 
-func (s *Server) setup(w http.ResponseWriter, r *http.Request, v *visit) error {
+func (s *Server) firstOwner(w http.ResponseWriter, r *http.Request, v *visit) error {
 	return s.entrance(w, r, v, s.entrancePage(v, true), store.EntranceSetup)
 }
 
@@ -83,8 +83,8 @@ func (s *Server) wrongEntrance(w http.ResponseWriter, v *visit, p *entrancePage,
 	return s.render(w, http.StatusNotFound, "entrance", p)
 }
 
-// setUp makes the first owner.
-func (s *Server) setUp(w http.ResponseWriter, r *http.Request, v *visit) error {
+// becomeOwner makes the first owner.
+func (s *Server) becomeOwner(w http.ResponseWriter, r *http.Request, v *visit) error {
 	ctx, p := r.Context(), s.entrancePage(v, true)
 	p.Secret, p.FullName.Value, p.Email.Value = strings.TrimSpace(r.PostFormValue("code")), strings.TrimSpace(r.PostFormValue("name")), strings.TrimSpace(r.PostFormValue("email"))
 	e, err := s.opens(r, store.EntranceSetup, p.Secret)

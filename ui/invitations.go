@@ -370,12 +370,12 @@ func (s *Server) inviteAgain(w http.ResponseWriter, r *http.Request, v *visit) e
 	return s.handOver(w, r, one, secret)
 }
 
-// onceCookie carries a secret from the form that made it to the page that shows it,
+// handedCookie carries a secret from the form that made it to the page that shows it,
 // in the browser that made it and nowhere else.
-const onceCookie = "gatehouse-once"
+const handedCookie = "gatehouse-handed"
 
-// onceFor is how long the page may take to come.
-const onceFor = 2 * time.Minute
+// handedFor is how long the page may take to come.
+const handedFor = 2 * time.Minute
 
 // handOver answers a form that made a secret: it is on its way by mail, or is shown
 // once.
@@ -385,7 +385,7 @@ func (s *Server) handOver(w http.ResponseWriter, r *http.Request, one store.Invi
 		s.mail.Wake()
 		return s.say(w, r, to, "", "invitations.sent", "email", one.Email)
 	}
-	s.setCookie(w, r, onceCookie, to+"/secret", secret, onceFor)
+	s.setCookie(w, r, handedCookie, to+"/secret", secret, handedFor)
 	return s.redirect(w, r, to+"/secret")
 }
 
@@ -435,13 +435,13 @@ func (s *Server) invitationSecret(w http.ResponseWriter, r *http.Request, v *vis
 		return err
 	}
 	path := "/invitations/" + string(one.ID) + "/secret"
-	secret := s.cookie(r, onceCookie, path)
+	secret := s.cookie(r, handedCookie, path)
 	p := &secretPage{page: v.page("invitations.secret", "name", one.DisplayName), ID: one.ID, Who: one.DisplayName, Until: v.instant(one.ExpiresAt),
 		Hello: v.words.t("accept.hello", "name", one.DisplayName), Gone: secret == "", Inviter: name(v.person), Chips: v.chipsOf(v.policy, one.Grants)}
 	if secret == "" {
 		return s.render(w, http.StatusOK, "secret", p)
 	}
-	s.setCookie(w, r, onceCookie, path, "", 0)
+	s.setCookie(w, r, handedCookie, path, "", 0)
 	if one.Form == store.InvitationLink {
 		p.Link = s.base(r) + "/i/" + secret
 		return s.render(w, http.StatusOK, "secret", p)
