@@ -41,6 +41,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 	_ "time/tzdata" // a container may have none
@@ -105,8 +106,9 @@ type Server struct {
 	mail     *mail.Outbox
 	shown    *mail.Shown
 
-	guesses    attempts // at printed codes
-	challenges attempts // for sign-ins by passkey
+	accepting  sync.Mutex // an invitation
+	guesses    attempts   // at printed codes
+	challenges attempts   // for sign-ins by passkey
 	glass      atomic.Uint64
 }
 
