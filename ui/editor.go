@@ -362,9 +362,9 @@ func (e *editor) fill(ctx context.Context, p *editorPage) error {
 }
 
 // where offers the sites of each dimension.
-func (e *editor) where() []wherePicker {
+func (e *editor) where() []picker {
 	v, w := e.visit, e.visit.words
-	var pickers []wherePicker
+	var pickers []picker
 	areas := v.area(access.ConsoleAccess, access.LevelChange)
 	all := v.policy.Catalogue()
 	for _, d := range e.dimensions() {

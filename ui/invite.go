@@ -24,7 +24,7 @@ type invitePage struct {
 	Who, Email, Sponsor field
 	Kind                field
 	What                picker
-	Where               []wherePicker
+	Where               []picker
 	End                 []pick
 	Until               field
 	Open, MailLang      field
