@@ -156,6 +156,8 @@ func (s *Server) table() []route {
 		s.connectRoutes(),
 		s.settingsRoutes(),
 		s.meRoutes(),
+		s.viewsRoutes(),
+		s.draftsRoutes(),
 	} {
 		all = append(all, subject...)
 	}
@@ -245,6 +247,9 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, v *visit, rt rout
 		return err
 	case !v.meets(rt.needs):
 		return forbidden{rt.needs}
+	}
+	if r.Method == http.MethodGet {
+		v.kept = s.readKept(r, v)
 	}
 	return rt.handler(w, r, v)
 }
