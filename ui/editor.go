@@ -286,7 +286,7 @@ func (e *editor) whatOptions() []pick {
 		for _, permission := range product.Permissions {
 			for _, level := range product.Levels {
 				g := access.Grant{Product: product.ID, Permission: permission.ID, Level: level}
-				text := e.visit.words.t("mappings.permission", "permission", cmp.Or(permission.Name, string(permission.ID)), "level", string(level))
+				text := e.visit.words.t("mappings.permission", "permission", cmp.Or(permission.Name, string(permission.ID)), "level", e.visit.words.level(level))
 				permissions = append(permissions, pick{Value: whatOf(&g), Text: text, Detail: name})
 			}
 		}

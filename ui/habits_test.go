@@ -274,3 +274,41 @@ func TestTimeZones(t *testing.T) {
 		t.Error("the organisation's own zone can't be chosen")
 	}
 }
+
+func TestTheConsoleSpeaksDutch(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	dutch := func(r *http.Request) { r.Header.Set("Accept-Language", "nl") }
+	for path, want := range map[string]string{
+		"/people":                                 "Toegangsbeheerder @ overal",
+		"/people/" + string(g.users[bob]):         "Locatiebeheerder",
+		"/mappings/new?fine=1":                    "Wie wat mag",
+		"/mappings?of=all":                        "Eigenaar @ overal",
+		"/people?role=console/auditor&q=chloé":    "Console: Auditor",
+		"/explain?person=" + bob + "&site=uithof": "Personen en groepen: bekijken",
+	} {
+		if got := g.get(sam, path, dutch); got.status != 200 || !strings.Contains(got.text("main"), want) {
+			t.Errorf("%s: status %d, want %q in it:\n%s", path, got.status, want, got.text("main"))
+		}
+		if got := g.get(sam, path); strings.Contains(got.text("main"), "beheerder") || strings.Contains(got.text("main"), "bekijken") {
+			t.Errorf("%s: Dutch for somebody who reads English", path)
+		}
+	}
+	// What package access calls them is what the English texts say.
+	en, nl := allWords()["en"], allWords()["nl"]
+	same := func(key, name string) {
+		if en.t(key) != name || nl.t(key) == "" {
+			t.Errorf("%s: %q in English, %q in Dutch, want %q in English", key, en.t(key), nl.t(key), name)
+		}
+	}
+	console := access.Console()
+	for _, p := range console.Permissions {
+		same("console.permission."+string(p.ID), p.Name)
+	}
+	for _, r := range console.Roles {
+		same("console.role."+string(r.ID), r.Name)
+	}
+	if got := nl.level("maintain") + nl.level("x"); got != "onderhoudenx" {
+		t.Errorf("levels: %q", got)
+	}
+}

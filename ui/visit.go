@@ -67,7 +67,7 @@ func (s *Server) recognise(r *http.Request, v *visit) error {
 	if err != nil {
 		return err
 	}
-	v.session, v.person, v.policy = session, person, policy
+	v.session, v.person, v.policy = session, person, v.words.policy(policy)
 	v.held = policy.HeldIn(person.Subject, access.ConsoleID, v.now)
 	session.SeenAt = store.At(v.now)
 	s.seen.Note(session.ID, session, v.now)
