@@ -57,10 +57,10 @@ type page struct {
 	Here      string // the address of the page itself
 	Flash     *flash
 	RequestID string
-	// Now is when the page was made, and Zone where the reader is, one of Zones.
-	Now   when
-	Zone  string
-	Zones []string
+	// PrintedAt is when the page was made, and Zone where the reader is, one of Zones.
+	PrintedAt when
+	Zone      string
+	Zones     []string
 
 	visit *visit
 }
@@ -94,7 +94,7 @@ var navigation = []struct{ path, text string }{
 func (v *visit) page(title string, values ...any) page {
 	p := page{
 		Title: v.words.t(title, values...), Lang: v.words.lang, Theme: v.prefs.Theme,
-		Here: v.path, Flash: v.readFlash(), RequestID: v.id, Now: v.when(v.now), Zone: v.zone.String(), Zones: v.server.zones(), visit: v,
+		Here: v.path, Flash: v.readFlash(), RequestID: v.id, PrintedAt: v.when(v.now), Zone: v.zone.String(), Zones: v.server.zones(), visit: v,
 	}
 	if !v.signedIn() {
 		return p

@@ -104,7 +104,7 @@ type viewsPage struct {
 	Path  string
 	Name  field
 	Share bool // the visitor may
-	Views []savedView
+	All   []savedView
 }
 
 func (s *Server) views(w http.ResponseWriter, r *http.Request, v *visit) error {
@@ -117,7 +117,7 @@ func (s *Server) showViews(w http.ResponseWriter, v *visit, status int, path, na
 	if err != nil {
 		return err
 	}
-	p := &viewsPage{page: v.page("views.title"), Views: all, Share: v.shares()}
+	p := &viewsPage{page: v.page("views.title"), All: all, Share: v.shares()}
 	if path != "" {
 		if p.Path, err = v.savable(path); err != nil {
 			return err
