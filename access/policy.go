@@ -3,6 +3,7 @@ package access
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 )
 
@@ -16,6 +17,7 @@ type Policy struct {
 	byUser   map[UserID][]*rule
 	byGroup  map[GroupID][]*rule
 	everyone []*rule
+	renamed  map[ProductID]Product // what Product says instead
 }
 
 // base is what grants refer to: the catalogue, indexed.
@@ -135,6 +137,9 @@ func (p *Policy) Catalogue() Catalogue { return p.catalogue }
 
 // Product is the product of that id, the console too.
 func (p *Policy) Product(id ProductID) (Product, bool) {
+	if renamed, ok := p.renamed[id]; ok {
+		return renamed, true
+	}
 	pr, ok := p.products[id]
 	if !ok {
 		return Product{}, false
@@ -146,9 +151,31 @@ func (p *Policy) Product(id ProductID) (Product, bool) {
 func (p *Policy) Products() []Product {
 	all := make([]Product, len(p.ordered))
 	for i, pr := range p.ordered {
-		all[i] = pr.Product
+		all[i], _ = p.Product(pr.ID)
 	}
 	return all
+}
+
+// Renamed is the policy with other names for a product, its permissions and its
+// roles, as people of another language call them: name gives that of an id, which is
+// empty for the product itself. Ids decide, so that every answer stays the same.
+func (p *Policy) Renamed(id ProductID, name func(PermissionID, RoleID) string) *Policy {
+	renamed, ok := p.Product(id)
+	if !ok {
+		return p
+	}
+	renamed.Name, renamed.Permissions, renamed.Roles = name("", ""), slices.Clone(renamed.Permissions), slices.Clone(renamed.Roles)
+	for i := range renamed.Permissions {
+		renamed.Permissions[i].Name = name(renamed.Permissions[i].ID, "")
+	}
+	for i := range renamed.Roles {
+		renamed.Roles[i].Name = name("", renamed.Roles[i].ID)
+	}
+	other := *p
+	other.renamed = map[ProductID]Product{}
+	maps.Copy(other.renamed, p.renamed)
+	other.renamed[id] = renamed
+	return &other
 }
 
 // Problems are all that is wrong with grants, in the order of the grants.

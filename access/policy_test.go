@@ -287,3 +287,26 @@ func TestAssertionsThatCannotFailAreErrors(t *testing.T) {
 		}
 	}
 }
+
+// TestRenamedAnswersTheSame holds that other names change no answer.
+func TestRenamedAnswersTheSame(t *testing.T) {
+	st := simple(t, Grant{ID: "g", Subject: Grantee{User: "ada"}, Product: ConsoleID, Role: RoleAuditor})
+	p, ada := st.Policy, st.Facts.Subject("ada")
+	renamed := p.Renamed(ConsoleID, func(permission PermissionID, role RoleID) string { return "x" + string(permission) + string(role) })
+	for _, one := range []*Policy{p, renamed} {
+		if !one.Allows(ada, Question{Product: ConsoleID, Permission: ConsoleAudit, Level: LevelView}, noon) || one.Allows(ada, Question{Product: ConsoleID, Permission: ConsoleAudit, Level: LevelChange}, noon) {
+			t.Error("an auditor may look and not change")
+		}
+	}
+	after, _ := renamed.Product(ConsoleID)
+	before, _ := p.Product(ConsoleID)
+	if after.Name != "x" || after.Roles[0].Name != "xowner" || after.Permissions[0].Name != "xpeople" || renamed.Products()[0].Name != "x" {
+		t.Errorf("renamed: got %+v", after)
+	}
+	if before.Name != "Console" || before.Roles[0].Name != "Owner" {
+		t.Errorf("the policy that was renamed: got %+v", before)
+	}
+	if renamed.Renamed("nothing", nil) != renamed {
+		t.Error("a product that isn't there was renamed")
+	}
+}

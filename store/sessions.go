@@ -72,8 +72,11 @@ const sessionColumns = `s.tenant_id, s.id, s.user_id, s.method, COALESCE(CAST(s.
 // liveSession narrows sessions s of users u down to those that work: neither over
 // nor idle, of somebody who may sign in. Its parameters are the instant, the one
 // before which sessions are idle, and the instant again.
-var liveSession = ` s.expires_at > ? AND s.seen_at > ? AND u.active AND ` + said("login_allowed", "TRUE") +
-	` AND (` + said("expires_at", "0") + ` = 0 OR ` + said("expires_at", "0") + ` > ?)`
+var liveSession = inTime + ` AND ` + mayCome
+
+const inTime = ` s.expires_at > ? AND s.seen_at > ?`
+
+var mayCome = `u.active AND ` + said("login_allowed", "TRUE") + ` AND (` + said("expires_at", "0") + ` = 0 OR ` + said("expires_at", "0") + ` > ?)`
 
 // live are the parameters of liveSession.
 func (s *Store) live() []any {
@@ -94,6 +97,25 @@ func (s *Store) Session(ctx context.Context, secret string) (Session, error) {
 		return Session{}, fmt.Errorf("session: %w", err)
 	}
 	return v, nil
+}
+
+// lapsedFor is how long the row of a session that is over stays.
+const lapsedFor = time.Hour
+
+// LapsedSession gives whose session it was that has this secret and is idle or over:
+// not one that was ended, nor of somebody who may not sign in. It opens nothing; what
+// is sent with it can be kept for her until she has signed in again. ErrNotFound when
+// there is none, or it works.
+func (s *Store) LapsedSession(ctx context.Context, secret string) (TenantID, UserID, error) {
+	var tenant TenantID
+	var user UserID
+	err := s.row(ctx, []any{&tenant, &user}, `SELECT s.tenant_id, s.user_id FROM sessions s CROSS JOIN users u
+		WHERE s.hash = ? AND u.tenant_id = s.tenant_id AND u.id = s.user_id AND NOT (`+inTime+`) AND `+mayCome,
+		append([]any{hashSecret(secret)}, s.live()...)...)
+	if err != nil {
+		return "", "", fmt.Errorf("lapsed session: %w", err)
+	}
+	return tenant, user, nil
 }
 
 var sessionQuery = `SELECT ` + sessionColumns + ` FROM sessions s CROSS JOIN users u
@@ -331,12 +353,17 @@ func (tx *Tx) notCutOff(ctx context.Context, v Session) error {
 }
 
 // SweepSignIn deletes at most limit rows of each kind that is over: sessions,
-// cutoffs, sign-ins that nobody came back from, and the like. Their end changes nothing and leaves no row in the log.
+// cutoffs, sign-ins that nobody came back from, drafts, and the like. Their end changes
+// nothing and leaves no row in the log.
 func (tx *Tx) SweepSignIn(ctx context.Context, limit int) (int, error) {
 	total := 0
-	for table, key := range map[string]string{"sessions": "id", "cutoffs": "key", "signins": "state", "used_tokens": "key", "ceremonies": "key"} {
+	for table, key := range map[string]string{"sessions": "id", "cutoffs": "key", "signins": "state", "used_tokens": "key", "ceremonies": "key", "drafts": "id"} {
+		before := tx.now
+		if table == "sessions" {
+			before = At(before.Add(-lapsedFor)) // for LapsedSession
+		}
 		n, err := tx.exec(ctx, `DELETE FROM `+table+` WHERE (tenant_id, `+key+`) IN (
-			SELECT tenant_id, `+key+` FROM `+table+` WHERE expires_at <= ? ORDER BY expires_at LIMIT ?)`, tx.now, limit)
+			SELECT tenant_id, `+key+` FROM `+table+` WHERE expires_at <= ? ORDER BY expires_at LIMIT ?)`, before, limit)
 		if err != nil {
 			return total, err
 		}

@@ -51,7 +51,7 @@ func allAssets() map[string]asset {
 // compact leaves out the spaces of a style sheet that are there for people.
 func compact(css []byte) []byte {
 	short := regexp.MustCompile(`\s*\n\s*`).ReplaceAllString(string(css), "")
-	return []byte(strings.NewReplacer(" { ", "{", " {", "{", "; }", "}", " }", "}", "; ", ";", ": ", ":", ", ", ",").Replace(short))
+	return []byte(strings.NewReplacer(" { ", "{", " {", "{", "; }", "}", " }", "}", "; ", ";", ": ", ":", ", ", ",", " > ", ">", ";}", "}").Replace(short))
 }
 
 func (s *Server) asset(w http.ResponseWriter, r *http.Request, _ *visit) error {

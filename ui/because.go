@@ -223,7 +223,7 @@ func (w *whys) levels(product access.Product) (all []levelLine) {
 			if item.Product != product.ID {
 				continue
 			}
-			l := levelLine{Permission: w.g.permissionName(item.Permission, product), Level: string(item.Level), Where: w.area(item.Area, product)}
+			l := levelLine{Permission: w.g.permissionName(item.Permission, product), Level: w.v.words.level(item.Level), Where: w.area(item.Area, product)}
 			if i == 1 {
 				l.Level = w.v.words.t("because.none")
 			}

@@ -22,7 +22,7 @@ type granted struct {
 // granted sorts the grants that are in force and give something. Those to
 // everyone say nothing about anybody, and are left out.
 func (v *visit) granted(p *access.Policy, at time.Time, within []access.Area) *granted {
-	g := &granted{words: v.words, policy: p, of: map[access.Grantee][]access.Grant{}, within: within}
+	g := &granted{words: v.words, policy: v.words.policy(p), of: map[access.Grantee][]access.Grant{}, within: within}
 	dead := map[access.GrantID]bool{}
 	for _, problem := range p.Problems() {
 		dead[problem.Grant] = true
@@ -126,7 +126,7 @@ func (g *granted) chip(grant *access.Grant) chip {
 // what is a grant's role, or its permission and level.
 func (g *granted) what(grant *access.Grant, product access.Product) string {
 	if grant.Role == "" {
-		return g.permissionName(grant.Permission, product) + " " + string(grant.Level)
+		return g.permissionName(grant.Permission, product) + " " + g.words.level(grant.Level)
 	}
 	for _, role := range product.Roles {
 		if role.ID == grant.Role {

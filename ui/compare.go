@@ -152,7 +152,7 @@ func (s *Server) compareDays(ctx context.Context, v *visit, p *comparePage, one 
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return err
 		}
-		policy, err := s.store.PolicyAt(ctx, v.tenant(), m.at)
+		policy, err := v.policyAt(ctx, m.at)
 		if err != nil {
 			return err
 		}
@@ -221,7 +221,7 @@ func (s *Server) differences(ctx context.Context, v *visit, p *comparePage, one 
 		}
 		row := differenceRow{
 			What:  cmp.Or(product.Name, string(product.ID)) + ": " + w.g.permissionName(d.Permission, product),
-			Where: w.area(d.Area, product), Before: cmp.Or(string(d.Before), v.words.t("because.none")), After: cmp.Or(string(d.After), v.words.t("because.none")),
+			Where: w.area(d.Area, product), Before: cmp.Or(v.words.level(d.Before), v.words.t("because.none")), After: cmp.Or(v.words.level(d.After), v.words.t("because.none")),
 			Bad: d.Kind == access.Loses || d.Kind == access.Lowers,
 		}
 		row.Gained, row.Lost = w.shownWays(d.Gained), was.shownWays(d.Lost)

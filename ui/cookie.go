@@ -95,7 +95,7 @@ func (s *Server) keepSecret(w http.ResponseWriter, r *http.Request, secret strin
 }
 
 // preferences are what somebody chose for this browser.
-type preferences struct{ Language, Theme string }
+type preferences struct{ Language, Theme, Zone string }
 
 const (
 	preferencesCookie = "gatehouse-preferences"
@@ -104,6 +104,25 @@ const (
 
 // themes are those that can be chosen; "" is the system's.
 var themes = []string{"", "light", "dark"}
+
+// someZones are time zones to choose from (the IANA database's names): one or more
+// of each hour, from west to east.
+var someZones = []string{
+	"Pacific/Honolulu", "America/Anchorage", "America/Los_Angeles", "America/Denver", "America/Phoenix", "America/Chicago", "America/Mexico_City",
+	"America/New_York", "America/Bogota", "America/Halifax", "America/Curacao", "America/Santiago", "America/Paramaribo", "America/Sao_Paulo",
+	"Atlantic/Azores", "UTC", "Europe/Lisbon", "Europe/London", "Africa/Casablanca", "Africa/Lagos", "Europe/Amsterdam", "Europe/Berlin",
+	"Europe/Brussels", "Europe/Madrid", "Europe/Paris", "Africa/Johannesburg", "Europe/Athens", "Europe/Helsinki", "Europe/Kyiv",
+	"Europe/Istanbul", "Africa/Nairobi", "Asia/Riyadh", "Asia/Tehran", "Asia/Dubai", "Asia/Karachi", "Asia/Kolkata", "Asia/Dhaka",
+	"Asia/Jakarta", "Asia/Singapore", "Asia/Shanghai", "Australia/Perth", "Asia/Tokyo", "Australia/Adelaide", "Australia/Sydney", "Pacific/Auckland",
+}
+
+// zones are the time zones to choose from, Options.Zone among them.
+func (s *Server) zones() []string {
+	if own := s.zone.String(); !slices.Contains(someZones, own) {
+		return append([]string{own}, someZones...)
+	}
+	return someZones
+}
 
 func readPreferences(r *http.Request) preferences {
 	var p preferences
@@ -121,6 +140,9 @@ func readPreferences(r *http.Request) preferences {
 	if slices.Contains(themes, values.Get("theme")) {
 		p.Theme = values.Get("theme")
 	}
+	if slices.Contains(someZones, values.Get("zone")) {
+		p.Zone = values.Get("zone")
+	}
 	return p
 }
 
@@ -130,7 +152,7 @@ func (s *Server) setPreferences(w http.ResponseWriter, r *http.Request, v *visit
 	for name, of := range map[string]struct {
 		known []string
 		to    *string
-	}{"language": {languages, &p.Language}, "theme": {themes, &p.Theme}} {
+	}{"language": {languages, &p.Language}, "theme": {themes, &p.Theme}, "zone": {s.zones(), &p.Zone}} {
 		value := r.PostFormValue(name)
 		switch {
 		case !r.PostForm.Has(name):
@@ -141,7 +163,7 @@ func (s *Server) setPreferences(w http.ResponseWriter, r *http.Request, v *visit
 		}
 	}
 	http.SetCookie(w, &http.Cookie{
-		Name: preferencesCookie, Value: url.Values{"language": {p.Language}, "theme": {p.Theme}}.Encode(),
+		Name: preferencesCookie, Value: url.Values{"language": {p.Language}, "theme": {p.Theme}, "zone": {p.Zone}}.Encode(),
 		Path: "/", MaxAge: 365 * 24 * 60 * 60, HttpOnly: true, Secure: !s.plain(r), SameSite: http.SameSiteLaxMode,
 	})
 	return s.redirect(w, r, ownPath(r.PostFormValue("to")))

@@ -286,7 +286,7 @@ func (e *editor) whatOptions() []pick {
 		for _, permission := range product.Permissions {
 			for _, level := range product.Levels {
 				g := access.Grant{Product: product.ID, Permission: permission.ID, Level: level}
-				text := e.visit.words.t("mappings.permission", "permission", cmp.Or(permission.Name, string(permission.ID)), "level", string(level))
+				text := e.visit.words.t("mappings.permission", "permission", cmp.Or(permission.Name, string(permission.ID)), "level", e.visit.words.level(level))
 				permissions = append(permissions, pick{Value: whatOf(&g), Text: text, Detail: name})
 			}
 		}
@@ -470,7 +470,14 @@ func (s *Server) edit(w http.ResponseWriter, r *http.Request, v *visit, old acce
 	if old.Attribute != "" {
 		return badRequest{"mappings.attribute"}
 	}
-	e := s.editor(v, r.URL.Query(), old)
+	values, action, err := s.state(r, v)
+	if err != nil {
+		return err
+	}
+	e := s.editor(v, values, old)
+	if !r.URL.Query().Has("draft") {
+		action = address(r.URL.Path, e.values, "csv", "")
+	}
 	if err := e.read(); err != nil {
 		return err
 	}
@@ -492,14 +499,14 @@ func (s *Server) edit(w http.ResponseWriter, r *http.Request, v *visit, old acce
 		}
 		return show(status, &panel{Waiting: e.waiting})
 	}
-	change := proposal{Proposal: impact.Proposal{Add: []access.Grant{e.grant}}, action: address(r.URL.Path, e.values, "csv", "")}
+	change := proposal{Proposal: impact.Proposal{Add: []access.Grant{e.grant}}, action: action}
 	if old.ID != "" {
 		change.Proposal, change.done = impact.Proposal{Change: []access.Grant{e.grant}}, p.Back
 		if whatSame(e.grant, old) {
 			change.Proposal = impact.Proposal{}
 		}
 	}
-	err := s.propose(w, r, v, change, show)
+	err = s.propose(w, r, v, change, show)
 	if errors.Is(err, store.ErrInvalid) {
 		return badRequest{"problem.invalid"}
 	}

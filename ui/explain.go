@@ -164,7 +164,7 @@ func (s *Server) question(r *http.Request, v *visit, p *explainPage, policy *acc
 	}
 	for _, permission := range product.Permissions {
 		for _, level := range levels(product) {
-			whats = append(whats, option{Value: "permission:" + string(permission.ID) + ":" + string(level), Text: cmp.Or(permission.Name, string(permission.ID)) + ": " + string(level)})
+			whats = append(whats, option{Value: "permission:" + string(permission.ID) + ":" + string(level), Text: cmp.Or(permission.Name, string(permission.ID)) + ": " + v.words.level(level)})
 		}
 	}
 	p.What = choose("what", v.words.t("explain.what"), v.words.t("explain.anything"), chosen, whats)
@@ -329,7 +329,7 @@ func (x *explainer) sentence(key string, product access.Product, what string) st
 func (x *explainer) permission(ctx context.Context, product access.Product, permission access.PermissionID, level access.Level) (answered, error) {
 	q := access.Question{Product: product.ID, Permission: permission, Level: level, Place: x.placeIn(product)}
 	e := x.one.policy.Explain(x.one.subject, q, x.one.at)
-	what := x.why.g.permissionName(permission, product) + ": " + string(level)
+	what := x.why.g.permissionName(permission, product) + ": " + x.v.words.level(level)
 	a := answered{Allowed: e.Allowed, Sentence: x.sentence("explain.no", product, what)}
 	if e.Allowed {
 		a.Sentence = x.sentence("explain.yes", product, what)
@@ -524,7 +524,7 @@ func (x *explainer) everything(ctx context.Context, p *explainPage, products []a
 			if err != nil {
 				return err
 			}
-			all.Items = append(all.Items, allowedItem{What: x.why.g.permissionName(held.Permission, product) + ": " + string(held.Level), Ways: a.Ways,
+			all.Items = append(all.Items, allowedItem{What: x.why.g.permissionName(held.Permission, product) + ": " + x.v.words.level(held.Level), Ways: a.Ways,
 				Href: x.ask(product, held)})
 			all.Hidden = max(all.Hidden, a.Hidden)
 		}

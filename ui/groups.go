@@ -286,7 +286,7 @@ func (s *Server) seeGroup(ctx context.Context, v *visit, id string, m moment) (*
 		if err != nil {
 			return nil, err
 		}
-		g.subject, g.policy = one.Subject, policy
+		g.subject, g.policy = one.Subject, v.words.policy(policy)
 	}
 	if !sees(g.mine, g.subject) {
 		return nil, store.ErrNotFound
@@ -296,7 +296,7 @@ func (s *Server) seeGroup(ctx context.Context, v *visit, id string, m moment) (*
 		g.names[access.GroupID(id)] = g.DisplayName
 		return g, err
 	}
-	if g.policy, err = s.store.PolicyAt(ctx, v.tenant(), m.at); err != nil {
+	if g.policy, err = v.policyAt(ctx, m.at); err != nil {
 		return nil, err
 	}
 	then, err := s.store.GroupRecordAt(ctx, v.tenant(), store.GroupID(id), m.at)

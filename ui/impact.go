@@ -296,9 +296,9 @@ func (t *forecast) row(p *impact.Person) impactRow {
 	for i, d := range alike {
 		line := impactLine{Kind: w.t("impact.kind." + string(d.Kind)), Bad: badKind(d.Kind), Where: t.area(d.Area)}
 		line.Text = w.t("impact.levels", "product", t.product(d.Product), "permissions", w.list(names[i]),
-			"before", cmp.Or(string(d.Before), w.t("impact.none")), "after", cmp.Or(string(d.After), w.t("impact.none")))
+			"before", cmp.Or(w.level(d.Before), w.t("impact.none")), "after", cmp.Or(w.level(d.After), w.t("impact.none")))
 		if d.Before == d.After {
-			line.Text = w.t("impact.level", "product", t.product(d.Product), "permissions", w.list(names[i]), "level", string(d.After))
+			line.Text = w.t("impact.level", "product", t.product(d.Product), "permissions", w.list(names[i]), "level", w.level(d.After))
 		}
 		for _, ways := range []struct {
 			key   string
@@ -337,7 +337,7 @@ func sameFate(a, b *access.Difference) bool {
 
 // known is the product of an id, as it is after the change or was before.
 func (t *forecast) known(id access.ProductID) access.Product {
-	for _, p := range []*access.Policy{t.look.After, t.look.Before} {
+	for _, p := range []*access.Policy{t.granted.policy, t.look.Before} {
 		if p != nil {
 			if product, ok := p.Product(id); ok {
 				return product

@@ -477,7 +477,10 @@ const maxBulk = 500
 
 // bulkMappings ends, extends or changes the role of the chosen grants.
 func (s *Server) bulkMappings(w http.ResponseWriter, r *http.Request, v *visit) error {
-	query := r.URL.Query()
+	query, action, err := s.state(r, v)
+	if err != nil {
+		return err
+	}
 	var grants []access.Grant
 	sees := v.sight()
 	for _, id := range query["id"] {
@@ -495,7 +498,7 @@ func (s *Server) bulkMappings(w http.ResponseWriter, r *http.Request, v *visit) 
 	case len(grants) > maxBulk:
 		return badRequest{"mappings.tooMany"}
 	}
-	change := proposal{action: address(r.URL.Path, query, "csv", ""), done: "/mappings"}
+	change := proposal{action: action, done: "/mappings"}
 	switch query.Get("do") {
 	case "end":
 		for _, g := range grants {

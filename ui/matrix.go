@@ -320,7 +320,7 @@ func grantWhat(w *words, grant *access.Grant, product access.Product) string {
 			what = w.t("matrix.anything")
 		}
 		if len(product.Levels) > 1 {
-			what += " " + string(grant.Level)
+			what += " " + w.level(grant.Level)
 		}
 	}
 	if grant.Effect == access.Deny {

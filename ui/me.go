@@ -88,7 +88,7 @@ func (s *Server) ownWhys(ctx context.Context, v *visit, m moment) (*whys, error)
 		return nil, err
 	}
 	if m.past {
-		if policy, err = s.store.PolicyAt(ctx, v.tenant(), m.at); err != nil {
+		if policy, err = v.policyAt(ctx, m.at); err != nil {
 			return nil, err
 		}
 		facts, err := s.store.FactsOf(ctx, v.tenant(), v.session.UserID, m.at)

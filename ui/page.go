@@ -57,6 +57,10 @@ type page struct {
 	Here      string // the address of the page itself
 	Flash     *flash
 	RequestID string
+	// PrintedAt is when the page was made, and Zone where the reader is, one of Zones.
+	PrintedAt when
+	Zone      string
+	Zones     []string
 
 	visit *visit
 }
@@ -90,7 +94,7 @@ var navigation = []struct{ path, text string }{
 func (v *visit) page(title string, values ...any) page {
 	p := page{
 		Title: v.words.t(title, values...), Lang: v.words.lang, Theme: v.prefs.Theme,
-		Here: v.path, Flash: v.readFlash(), RequestID: v.id, visit: v,
+		Here: v.path, Flash: v.readFlash(), RequestID: v.id, PrintedAt: v.when(v.now), Zone: v.zone.String(), Zones: v.server.zones(), visit: v,
 	}
 	if !v.signedIn() {
 		return p
@@ -119,11 +123,18 @@ func (s *Server) render(w http.ResponseWriter, status int, name string, data fra
 	if data.frame().Flash != nil {
 		s.clearFlash(w)
 	}
+	whole := b.Bytes()
+	if v.kept != nil && v.kept.Page == v.path && status == http.StatusOK {
+		if filled, ok := refill(whole, v.kept, v.words.t("drafts.kept")); ok {
+			whole = filled
+			http.SetCookie(w, &http.Cookie{Name: keptCookie, Path: "/", MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteLaxMode})
+		}
+	}
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Language", v.words.lang)
 	w.WriteHeader(status)
-	w.Write(b.Bytes())
+	w.Write(whole)
 	return nil
 }
 

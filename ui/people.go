@@ -23,6 +23,8 @@ func (s *Server) peopleRoutes() []route {
 // peoplePage is the list of people. All of its state is in the address.
 type peoplePage struct {
 	page
+	// Past is the day that was asked for: the list is about now, and says so.
+	Past    *when
 	Search  field
 	Filters []field
 	// Filtered says that there is something to clear.
@@ -87,6 +89,14 @@ func (s *Server) people(w http.ResponseWriter, r *http.Request, v *visit) error 
 		Filters: q.fields, Filtered: q.filtered,
 		CSV:   address("/people.csv", r.URL.Query(), "after", ""),
 		Table: table{ID: "people", Caption: v.words.t("people.title"), Hidden: true, Columns: v.columns("people.name:wide", "people.access:wide", "people.connection", "people.state:narrow")},
+	}
+	at, past, err := v.at(r)
+	if err != nil {
+		return err
+	}
+	if past {
+		day := v.when(at)
+		p.Past = &day
 	}
 	var next *store.PeopleKey
 	if len(found) > peoplePerPage {

@@ -90,6 +90,7 @@ func (s *Server) see(ctx context.Context, v *visit, id string, m moment) (*shown
 		if now, p.policy, err = s.store.Somebody(ctx, v.tenant(), id); err != nil {
 			return nil, err
 		}
+		p.policy = v.words.policy(p.policy)
 	}
 	if !sees(p.mine, now.Subject) {
 		return nil, store.ErrNotFound
@@ -99,7 +100,7 @@ func (s *Server) see(ctx context.Context, v *visit, id string, m moment) (*shown
 		p.groups, err = s.groupNames(ctx, v, now.Groups)
 		return p, err
 	}
-	if p.policy, err = s.store.PolicyAt(ctx, v.tenant(), m.at); err != nil {
+	if p.policy, err = v.policyAt(ctx, m.at); err != nil {
 		return nil, err
 	}
 	p.facts, err = s.store.FactsOf(ctx, v.tenant(), store.UserID(id), m.at)

@@ -204,7 +204,7 @@ func (p *gridPage) grid(v *visit, product, changed access.Product, roles []acces
 				cell.Any = w.t("products.inherited", "level", string(all))
 			}
 			for _, level := range product.Levels {
-				cell.Options = append(cell.Options, option{Value: string(level), Text: string(level), Selected: role.Permissions[permission.ID] == level})
+				cell.Options = append(cell.Options, option{Value: string(level), Text: w.level(level), Selected: role.Permissions[permission.ID] == level})
 			}
 			line.Cells = append(line.Cells, cell)
 		}

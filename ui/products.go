@@ -159,10 +159,10 @@ func (v *visit) grid(product access.Product, roles []access.Role) grid {
 
 func (v *visit) gridCell(role access.Role, permission access.PermissionID) gridCell {
 	if level, ok := role.Permissions[permission]; ok {
-		return gridCell{Text: string(level), Title: v.words.t("products.cell.allow", "level", level)}
+		return gridCell{Text: v.words.level(level), Title: v.words.t("products.cell.allow", "level", v.words.level(level))}
 	}
 	if level, ok := role.Permissions[access.AllPermissions]; ok {
-		return gridCell{Text: string(level), Title: v.words.t("products.cell.inherited", "level", level), Inherited: true}
+		return gridCell{Text: v.words.level(level), Title: v.words.t("products.cell.inherited", "level", v.words.level(level)), Inherited: true}
 	}
 	return gridCell{}
 }
@@ -252,7 +252,7 @@ func (v *visit) rules(product access.Product) (all []string) {
 	for _, limit := range product.Rules.Limits {
 		kind := w.t("kind." + string(limit.Kind))
 		if limit.MaxLevel != "" {
-			all = append(all, w.t("products.rule.level", "kind", kind, "level", string(limit.MaxLevel)))
+			all = append(all, w.t("products.rule.level", "kind", kind, "level", w.level(limit.MaxLevel)))
 		}
 		if len(limit.ForbidTags) > 0 {
 			all = append(all, w.t("products.rule.tags", "kind", kind, "tags", strings.Join(limit.ForbidTags, ", ")))

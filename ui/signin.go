@@ -171,14 +171,17 @@ func startAddress(c store.ConnectionID, to, hint string) string {
 	return "/login/start?" + query.Encode()
 }
 
-// sendToSignIn is for whoever isn't signed in. A form that was sent is lost, but
-// for where it was.
+// sendToSignIn is for whoever isn't signed in. A form that was sent is kept if it
+// was her session that lapsed, and otherwise lost, but for where it was.
 func (s *Server) sendToSignIn(w http.ResponseWriter, r *http.Request) error {
 	to := r.URL.RequestURI()
 	if r.Method != http.MethodGet {
 		to = "/"
 		if from, err := url.Parse(r.Referer()); err == nil && from.Host == r.Host {
 			to = from.RequestURI()
+		}
+		if kept := s.keepForm(w, r, to); kept != "" {
+			to = kept
 		}
 	}
 	return s.redirect(w, r, address("/login", nil, "to", ownPath(to)))

@@ -180,6 +180,8 @@ func (s *Server) table() []route {
 		s.connectRoutes(),
 		s.settingsRoutes(),
 		s.meRoutes(),
+		s.viewsRoutes(),
+		s.draftsRoutes(),
 	} {
 		all = append(all, subject...)
 	}
@@ -269,6 +271,9 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, v *visit, rt rout
 		return err
 	case !v.meets(rt.needs):
 		return forbidden{rt.needs}
+	}
+	if r.Method == http.MethodGet {
+		v.kept = s.readKept(r, v)
 	}
 	return rt.handler(w, r, v)
 }

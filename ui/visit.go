@@ -17,6 +17,7 @@ import (
 // visit is one request: who makes it, what she may do, and how she reads.
 type visit struct {
 	server *Server
+	ctx    context.Context
 	words  *words
 	zone   *time.Location
 	prefs  preferences
@@ -25,6 +26,7 @@ type visit struct {
 	now    time.Time
 	id     string // of the request
 	base   string // what others call this server by
+	kept   *keptForm
 
 	// The rest is of somebody who is signed in.
 	session store.Session
@@ -34,10 +36,13 @@ type visit struct {
 }
 
 func (s *Server) newVisit(r *http.Request) *visit {
-	v := &visit{server: s, prefs: readPreferences(r), zone: s.zone, path: r.URL.RequestURI(), now: time.Now(), id: web.RequestID(r.Context())}
+	v := &visit{server: s, ctx: r.Context(), prefs: readPreferences(r), zone: s.zone, path: r.URL.RequestURI(), now: time.Now(), id: web.RequestID(r.Context())}
 	v.base = s.base(r)
 	if s.store != nil {
 		v.now = s.store.Now()
+	}
+	if zone, err := time.LoadLocation(v.prefs.Zone); err == nil && v.prefs.Zone != "" {
+		v.zone = zone
 	}
 	v.words = s.words[s.language(v.prefs.Language, r.Header.Get("Accept-Language"))]
 	if cookie, err := r.Cookie(flashCookie); err == nil {
@@ -62,7 +67,7 @@ func (s *Server) recognise(r *http.Request, v *visit) error {
 	if err != nil {
 		return err
 	}
-	v.session, v.person, v.policy = session, person, policy
+	v.session, v.person, v.policy = session, person, v.words.policy(policy)
 	v.held = policy.HeldIn(person.Subject, access.ConsoleID, v.now)
 	session.SeenAt = store.At(v.now)
 	s.seen.Note(session.ID, session, v.now)

@@ -109,6 +109,15 @@ CREATE TABLE public.dimensions_past (
     end_change_id uuid NOT NULL
 );
 
+CREATE TABLE public.drafts (
+    tenant_id uuid NOT NULL,
+    id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    doc text NOT NULL,
+    begun_at bigint NOT NULL,
+    expires_at bigint NOT NULL
+);
+
 CREATE TABLE public.entrances (
     tenant_id uuid NOT NULL,
     id uuid NOT NULL,
@@ -564,6 +573,16 @@ CREATE TABLE public.users_past (
     change_id uuid NOT NULL
 );
 
+CREATE TABLE public.views (
+    tenant_id uuid NOT NULL,
+    id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    name text NOT NULL,
+    path text NOT NULL,
+    shared boolean NOT NULL,
+    created_at bigint NOT NULL
+);
+
 CREATE TABLE public.webhook_deliveries (
     tenant_id uuid NOT NULL,
     id uuid NOT NULL,
@@ -673,6 +692,9 @@ ALTER TABLE ONLY public.dimensions
 
 ALTER TABLE ONLY public.dimensions
     ADD CONSTRAINT dimensions_tenant_id_key_key UNIQUE (tenant_id, key);
+
+ALTER TABLE ONLY public.drafts
+    ADD CONSTRAINT drafts_pkey PRIMARY KEY (tenant_id, id);
 
 ALTER TABLE ONLY public.entrances
     ADD CONSTRAINT entrances_hash_key UNIQUE (hash);
@@ -827,6 +849,9 @@ ALTER TABLE ONLY public.users
 ALTER TABLE ONLY public.users
     ADD CONSTRAINT users_tenant_id_connection_id_user_name_key_key UNIQUE (tenant_id, connection_id, user_name_key);
 
+ALTER TABLE ONLY public.views
+    ADD CONSTRAINT views_pkey PRIMARY KEY (tenant_id, id);
+
 ALTER TABLE ONLY public.webhook_deliveries
     ADD CONSTRAINT webhook_deliveries_pkey PRIMARY KEY (tenant_id, id);
 
@@ -875,6 +900,10 @@ CREATE INDEX clients_by_connection ON public.clients USING btree (tenant_id, con
 CREATE UNIQUE INDEX clients_live ON public.clients USING btree (tenant_id, connection_id) WHERE (revoked_at = 0);
 
 CREATE INDEX cutoffs_by_expiry ON public.cutoffs USING btree (expires_at);
+
+CREATE INDEX drafts_by_expiry ON public.drafts USING btree (expires_at);
+
+CREATE INDEX drafts_by_user ON public.drafts USING btree (tenant_id, user_id, id);
 
 CREATE INDEX grants_by_group ON public.grants USING btree (tenant_id, group_id) WHERE (group_id IS NOT NULL);
 
@@ -941,6 +970,10 @@ CREATE INDEX users_by_display_name ON public.users USING btree (tenant_id, conne
 CREATE INDEX users_by_external_id ON public.users USING btree (tenant_id, connection_id, external_id);
 
 CREATE UNIQUE INDEX users_in_order ON public.users USING btree (tenant_id, connection_id, id);
+
+CREATE INDEX views_by_user ON public.views USING btree (tenant_id, user_id);
+
+CREATE INDEX views_shared ON public.views USING btree (tenant_id, id) WHERE shared;
 
 CREATE INDEX webhook_deliveries_by_person ON public.webhook_deliveries USING btree (tenant_id, webhook_id, user_id, seq);
 

@@ -150,6 +150,20 @@ CREATE TABLE dimensions_past (
     PRIMARY KEY (tenant_id, id, end_change_id)
 ) WITHOUT ROWID;
 
+CREATE TABLE drafts (
+    tenant_id  text NOT NULL,
+    id         text NOT NULL,
+    user_id    text NOT NULL,
+    doc        text NOT NULL,
+    begun_at   integer NOT NULL,
+    expires_at integer NOT NULL,
+    PRIMARY KEY (tenant_id, id)
+);
+
+CREATE INDEX drafts_by_expiry ON drafts (expires_at);
+
+CREATE INDEX drafts_by_user ON drafts (tenant_id, user_id, id);
+
 CREATE TABLE entrances (
     tenant_id  text NOT NULL,
     id         text NOT NULL,
@@ -723,6 +737,21 @@ CREATE TABLE users_past (
     change_id     text NOT NULL,
     PRIMARY KEY (tenant_id, id, version)
 ) WITHOUT ROWID;
+
+CREATE TABLE views (
+    tenant_id  text NOT NULL,
+    id         text NOT NULL,
+    user_id    text NOT NULL,
+    name       text NOT NULL,
+    path       text NOT NULL,
+    shared     integer NOT NULL,
+    created_at integer NOT NULL,
+    PRIMARY KEY (tenant_id, id)
+);
+
+CREATE INDEX views_by_user ON views (tenant_id, user_id);
+
+CREATE INDEX views_shared ON views (tenant_id, id) WHERE shared;
 
 CREATE TABLE webhook_deliveries (
     tenant_id  text NOT NULL,

@@ -116,6 +116,10 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		{"SignInsRaceTheirEnd", signInsRaceTheirEnd},
 		{"ManySessions", manySessions},
 
+		{"LapsedSessions", lapsedSessions},
+		{"Views", views},
+		{"Drafts", drafts},
+
 		{"Providers", providers},
 		{"SignIns", signIns},
 		{"FloodOfSignIns", floodOfSignIns},

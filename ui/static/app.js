@@ -8,25 +8,37 @@
   // load fetches a page of ours and puts its elements of these ids in place. If they
   // aren't there, the page is another one, such as the sign-in: go there.
   const latest = {};
-  const load = (url, ids, done) => {
+  const load = (url, ids, done, body) => {
     const request = latest[ids] = new XMLHttpRequest();
-    request.open("GET", url);
+    request.open(body ? "POST" : "GET", url);
     request.responseType = "document";
+    request.onloadend = () => { if (latest[ids] === request) rest(); };
     request.onload = () => {
       if (latest[ids] !== request) return; // an older answer that comes late
       const had = document.activeElement;
       for (const id of ids) {
         const old = one(id), fresh = request.response && request.response.getElementById(id);
         if (!old) continue;
-        if (!fresh) return location.assign(url);
+        if (!fresh) return location.assign(request.responseURL || url);
         if (old.getAttribute("role") === "status") old.textContent = fresh.textContent;
         else old.replaceWith(document.adoptNode(fresh));
       }
       if (had && had.id && !had.isConnected && one(had.id)) one(had.id).focus();
-      if (done) done();
+      if (done) done(request.responseURL || url);
     };
-    request.send();
+    request.send(body);
   };
+
+  // What takes more than a second says that it is being worked on.
+  const busy = one("busy");
+  let waiting;
+  const work = () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(() => { busy.hidden = false; busy.textContent = busy.dataset.text; }, 1000);
+  };
+  const rest = () => { clearTimeout(waiting); busy.hidden = true; busy.textContent = ""; };
+  document.addEventListener("submit", work);
+  addEventListener("pageshow", rest);
 
   // A form with data-live shows its results while somebody types.
   let typing;
@@ -34,7 +46,10 @@
     const query = new URLSearchParams(new FormData(form));
     for (const [name, value] of [...query]) if (!value) query.delete(name);
     const url = form.getAttribute("action") + (query.size ? "?" + query : "");
-    load(url, form.dataset.live.split(" "), () => { if (!form.closest("dialog")) history.replaceState(null, "", url); });
+    // What is too long for an address goes the way of the button, which keeps it.
+    const button = url.length > 4000 && form.querySelector("[formaction]");
+    work();
+    load(button ? button.formAction : url, form.dataset.live.split(" "), at => { if (!form.closest("dialog")) history.replaceState(null, "", at); }, button ? query : null);
   };
   document.addEventListener("input", event => {
     const form = event.target.form;
