@@ -10,10 +10,10 @@ VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev
 FUZZTIME ?= 60s
 ARGS     ?=
 
-.PHONY: help build run test deps race bench fuzz lint scim-patch schema clean
+.PHONY: help build run test deps race bench fuzz lint scim-patch screenshots schema clean
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## make bin/gatehouse, one static file
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/gatehouse ./cmd/gatehouse
@@ -53,6 +53,10 @@ lint: ## check format, go vet, staticcheck
 scim-patch: ## ask the npm module scim-patch about PATCH again, and write its answers down
 	@scripts/deps nodejs npm
 	go test ./scim -count=1 -run ScimPatch -update
+
+screenshots: ## take the pictures of docs/images anew, of the demo's company
+	@scripts/deps chromium
+	go test ./internal/e2e/console -count=1 -run Screenshots -update
 
 schema: deps ## write migrations/*/schema.sql anew from the migrations
 	go test ./store -count=1 -run Schema -update

@@ -194,7 +194,7 @@ func (s *Server) sessionList(ctx context.Context, v *visit, user store.UserID) (
 	l := &sessionList{End: user == v.session.UserID, Table: table{ID: "sessions", Caption: v.words.t("me.sessions"),
 		Columns: v.columns("me.device", "me.signedIn:narrow", "me.seen:narrow", "me.address:narrow")}}
 	if l.End {
-		l.Table.Columns = append(l.Table.Columns, column{Width: "narrow"})
+		l.Table.Columns = append(l.Table.Columns, v.columns("me.end:narrow")...)
 	}
 	for _, one := range sessions {
 		l.Rows = append(l.Rows, sessionRow{

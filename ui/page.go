@@ -2,6 +2,7 @@ package ui
 
 import (
 	"bytes"
+	"compress/gzip"
 	"embed"
 	"encoding/base64"
 	"encoding/json"
@@ -133,9 +134,19 @@ func (s *Server) render(w http.ResponseWriter, status int, name string, data fra
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Language", v.words.lang)
+	h.Add("Vary", "Accept-Encoding")
+	if !v.packed {
+		w.WriteHeader(status)
+		w.Write(whole)
+		return nil
+	}
+	// No page shows a secret beside what a stranger chose: the cookie comes with no
+	// request that another site makes unseen, so that sizes tell nobody anything.
+	h.Set("Content-Encoding", "gzip")
 	w.WriteHeader(status)
-	w.Write(whole)
-	return nil
+	z, _ := gzip.NewWriterLevel(w, gzip.BestSpeed)
+	z.Write(whole)
+	return z.Close()
 }
 
 // table is the head of a table; its rows are the page's own. The same columns are

@@ -22,6 +22,7 @@ type visit struct {
 	zone   *time.Location
 	prefs  preferences
 	flash  string // the cookie
+	packed bool   // the browser takes gzip
 	path   string // with the query
 	now    time.Time
 	id     string // of the request
@@ -38,6 +39,7 @@ type visit struct {
 func (s *Server) newVisit(r *http.Request) *visit {
 	v := &visit{server: s, ctx: r.Context(), prefs: readPreferences(r), zone: s.zone, path: r.URL.RequestURI(), now: time.Now(), id: web.RequestID(r.Context())}
 	v.base = s.base(r)
+	v.packed = strings.Contains(r.Header.Get("Accept-Encoding"), "gzip")
 	if s.store != nil {
 		v.now = s.store.Now()
 	}

@@ -35,22 +35,24 @@ var table = map[string][]string{
 	"internal/policyfile": {"access", "internal/impact", "store"},
 	"internal/bench":      {"access", "store", "internal/fixture", "internal/pgtest", "internal/replay"},
 	"internal/demoidp":    {},
+	"internal/browser":    {},
 	"internal/deps":       {},
 	"internal/egress":     {},
 	"internal/e2e": {"access", "store", // for what is granted, beside the servers
 		"internal/fixture", "internal/idptest", "internal/patchmodel", "internal/pgtest", "internal/replay"},
-	"internal/fixture":    {"access", "store"},
-	"internal/idptest":    {},
-	"internal/mail":       {"access", "store", "internal/seal"},
-	"internal/patchmodel": {},
-	"internal/pgtest":     {},
-	"internal/replay":     {},
-	"internal/seal":       {},
+	"internal/e2e/console": {"access", "store"},
+	"internal/fixture":     {"access", "store"},
+	"internal/idptest":     {},
+	"internal/mail":        {"access", "store", "internal/seal"},
+	"internal/patchmodel":  {},
+	"internal/pgtest":      {},
+	"internal/replay":      {},
+	"internal/seal":        {},
 }
 
 // support is what any test may import beside what its package may. An edge's
 // tests don't import another edge either.
-var support = []string{"examples", "internal/fixture", "internal/idptest", "internal/patchmodel", "internal/pgtest", "internal/replay", "store/storetest"}
+var support = []string{"examples", "internal/browser", "internal/fixture", "internal/idptest", "internal/patchmodel", "internal/pgtest", "internal/replay", "store/storetest"}
 
 // standardOnly are packages that import nothing but the standard library, so
 // that they can be read and trusted alone.

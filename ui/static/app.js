@@ -93,6 +93,7 @@
       live(palette.querySelector("form"));
       return;
     }
+    if (event.key === "Escape") return palette.close(); // a search input would only be emptied
     if (!palette.open || event.key !== "ArrowDown" && event.key !== "ArrowUp") return;
     event.preventDefault();
     const stops = [...palette.querySelectorAll("input, a")];

@@ -1,0 +1,264 @@
+package console
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"gatehouse/access"
+	"gatehouse/internal/browser"
+	"gatehouse/store"
+)
+
+// A scenario is what somebody comes to the console for: how it is done, and in how
+// many clicks at most, with script and without.
+type scenario struct {
+	what string
+	// most clicks with script, and without.
+	most, plain int
+	// who does it.
+	who string
+	do  func(t *testing.T, h *house, p *browser.Page, script bool)
+}
+
+var scenarios = []scenario{
+	{"map a new group to a role at two sites", 5, 7, sam, mapAGroup},
+	{"see why Alice may be in Utrecht", 3, 3, sam, whyAlice},
+	{"the same by keys alone", 0, 0, sam, whyAliceByKeys},
+	{"undo a wrong mapping, seeing the effect first", 2, 2, sam, undoAMapping},
+}
+
+// TestScenarios does what people come for as they would, and counts.
+func TestScenarios(t *testing.T) {
+	t.Parallel()
+	var rows [][]string
+	t.Run("scenario", func(t *testing.T) {
+		for _, script := range []bool{true, false} {
+			h := demo(t)
+			h.furnish(t)
+			for _, s := range scenarios {
+				name := s.what
+				if !script {
+					name += ", without script"
+				}
+				t.Run(name, func(t *testing.T) {
+					if s.most == 0 && !script {
+						return // its keys are the script's
+					}
+					p := h.visit(t, s.who)
+					if !script {
+						p.WithoutScript()
+						s.most = s.plain
+					}
+					begin := time.Now()
+					s.do(t, h, p, script)
+					p.Clean()
+					rows = append(rows, []string{fmt.Sprintf("%d clicks", p.Clicks), fmt.Sprintf("%d keys", p.Keys), fmt.Sprintf("at most %d clicks", s.most),
+						fmt.Sprintf("%.1f s", time.Since(begin).Seconds()), name})
+					if p.Clicks > s.most {
+						t.Errorf("%d clicks, want at most %d", p.Clicks, s.most)
+					}
+				})
+			}
+		}
+	})
+	report(t, "what people come for:", rows)
+}
+
+// newcomer is the group that nobody has mapped yet, and the two sites that it is to
+// be mapped at.
+const newcomer = "Utrecht newcomers"
+
+// newGroup lets a provider push a group with Alice in it.
+func newGroup(t *testing.T, h *house, name string) {
+	t.Helper()
+	c, err := h.ConnectionNamed(t.Context(), h.tenant.ID, "entra")
+	if err != nil {
+		t.Fatal(err)
+	}
+	member := h.user(t, alice)
+	h.write(t, func(ctx context.Context, tx *store.Tx) error {
+		doc := fmt.Appendf(nil, `{"displayname":%q}`, store.Fold(name))
+		_, _, err := tx.CreateGroup(ctx, c.Ref(), store.Group{DisplayName: name, Doc: doc, Search: doc}, []store.MemberID{store.MemberID(member)})
+		return err
+	})
+}
+
+func mapAGroup(t *testing.T, h *house, p *browser.Page, script bool) {
+	newGroup(t, h, newcomer)
+	p.Open("/groups?q=newcomers")
+	p.Follow("link", "Map")
+	chooseRole(p, script)
+	p.Click("checkbox", "Midden…")
+	p.Click("checkbox", "Noordoost…")
+	if !script {
+		p.Follow("button", "Preview")
+	}
+	p.Wait(`(ticks => ticks.length === 2 && ticks.every(t => location.search.includes(t.value)))([...document.querySelectorAll("#editor [type=checkbox]:checked")])`)
+	p.WaitText("Alice Jansen")
+	p.WaitText("1 person gains access")
+	p.Follow("button", "Save: give…")
+	p.WaitText("It is in effect now")
+	if got := granted(t, h, newcomer); len(got) != 1 || len(got[0].Scope.Sites["region"].Sites) != 2 {
+		t.Errorf("the group has %+v, want one grant at two sites", got)
+	}
+}
+
+// chooseRole chooses one, and waits for the sites of its product.
+func chooseRole(p *browser.Page, script bool) {
+	p.Click("radio", "Gebruikersbeheer…")
+	if !script {
+		p.Follow("button", "Preview")
+	}
+	p.Wait(`location.search.includes("gebruikersbeheer") && document.getElementById("editor").innerText.includes("Noordoost")`)
+}
+
+// granted are the grants of a group.
+func granted(t *testing.T, h *house, group string) (found []access.Grant) {
+	t.Helper()
+	now, err := h.Snapshot(t.Context(), h.tenant.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, g := range now.Grants {
+		if now.Groups[g.Subject.Group].Name == group {
+			found = append(found, g)
+		}
+	}
+	return found
+}
+
+func whyAlice(t *testing.T, _ *house, p *browser.Page, script bool) {
+	p.Open("/people?q=alice")
+	p.Follow("link", "Alice Jansen")
+	p.WaitText("Province of Utrecht")
+	p.WaitText("Supervisor")
+}
+
+func whyAliceByKeys(t *testing.T, _ *house, p *browser.Page, _ bool) {
+	p.Open("/")
+	p.Press("k", browser.Control)
+	p.Wait(`document.getElementById("palette").open`)
+	p.Type("alice jan")
+	p.Wait(`document.querySelector("#palette #found a") !== null && document.querySelector("#palette #found a").innerText.includes("Alice Jansen")`)
+	p.Press(browser.Down)
+	p.PressToFollow(browser.Enter)
+	p.WaitText("Province of Utrecht")
+	if p.Keys > 12 {
+		t.Errorf("%d keys, want at most 12", p.Keys)
+	}
+}
+
+func undoAMapping(t *testing.T, h *house, p *browser.Page, script bool) {
+	const wrong = "Wrong crowd"
+	newGroup(t, h, wrong)
+	p.Open("/groups?q=wrong")
+	p.Follow("link", "Map")
+	chooseRole(p, script)
+	p.Click("checkbox", "Midden…")
+	if !script {
+		p.Follow("button", "Preview")
+	}
+	p.Follow("button", "Save…")
+	p.WaitText("It is in effect now")
+	p.Clicks = 0 // the mistake is made
+	p.Follow("link", "Undo")
+	p.WaitText("Alice Jansen")
+	p.Follow("button", "Save…")
+	p.WaitText("Undone")
+	if got := granted(t, h, wrong); len(got) != 0 {
+		t.Errorf("the group still has %+v", got)
+	}
+}
+
+// TestSigningInAtTheDemosProvider comes in as newcomers do: by one click.
+func TestSigningInAtTheDemosProvider(t *testing.T) {
+	t.Parallel()
+	h := demo(t)
+	issuer := ""
+	providers, err := h.Providers(t.Context(), h.tenant.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := chrome.Page(t, h.url)
+	for _, one := range providers {
+		issuer = strings.TrimSuffix(one.Issuer, "/")
+		p.Allow(issuer)
+	}
+	if issuer == "" {
+		t.Fatal("the demo has no provider")
+	}
+	p.Open("/people")
+	p.Follow("link", "Ada Byron")
+	p.WaitText("Alice Jansen") // where she wanted to go
+	if at := p.Path(); at != "/people" || p.Clicks != 1 {
+		t.Errorf("after %d clicks at %s, want one click and /people", p.Clicks, at)
+	}
+	p.Click("button", "Ada Byron")
+	p.Follow("button", "Sign out")
+	p.WaitText("You are signed out of Gatehouse")
+	p.Open("/people")
+	if at := p.Path(); !strings.HasPrefix(at, "/login") {
+		t.Errorf("signed out, /people leads to %s, want the sign-in", at)
+	}
+	p.Clean()
+}
+
+// pictures are the screenshots of the documents, and what is done before each.
+var pictures = []struct {
+	file string
+	do   func(t *testing.T, h *house, p *browser.Page)
+}{
+	{"overview.png", func(t *testing.T, _ *house, p *browser.Page) { p.Open("/") }},
+	{"people.png", func(t *testing.T, _ *house, p *browser.Page) { p.Open("/people") }},
+	{"person.png", func(t *testing.T, h *house, p *browser.Page) { p.Open("/people/" + string(h.user(t, alice))) }},
+	{"mapping.png", func(t *testing.T, h *house, p *browser.Page) {
+		newGroup(t, h, newcomer)
+		p.Size(1280, 1240) // the names are below the choices
+		p.Open("/groups?q=newcomers")
+		p.Follow("link", "Map")
+		chooseRole(p, true)
+		p.Click("checkbox", "Midden…")
+		p.WaitText("1 person gains access")
+	}},
+	{"matrix.png", func(t *testing.T, _ *house, p *browser.Page) { p.Open("/matrix") }},
+	{"explain.png", func(t *testing.T, h *house, p *browser.Page) {
+		p.Open("/explain?product=clicktime&person=" + string(h.user(t, alice)))
+	}},
+	{"audit.png", func(t *testing.T, _ *house, p *browser.Page) { p.Open("/audit") }},
+}
+
+// mostPicture is how large one may be, in bytes.
+const mostPicture = 150 << 10
+
+// TestScreenshots looks after the pictures of docs/images: with -update it takes them
+// anew, of the demo's company.
+func TestScreenshots(t *testing.T) {
+	const folder = "../../../docs/images/"
+	if *update {
+		if err := os.MkdirAll(folder, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		h := demo(t)
+		p := h.visit(t, sam)
+		p.Scheme("light")
+		for _, picture := range pictures {
+			p.Size(1280, 800)
+			picture.do(t, h, p)
+			p.Shot(folder + picture.file)
+		}
+	}
+	for _, picture := range pictures {
+		info, err := os.Stat(folder + picture.file)
+		if err != nil {
+			t.Errorf("%v: run 'make screenshots'", err)
+			continue
+		}
+		if info.Size() > mostPicture || info.Size() < 5000 {
+			t.Errorf("%s has %d bytes, want at most %d and something to see", picture.file, info.Size(), mostPicture)
+		}
+	}
+}
