@@ -199,7 +199,7 @@ func TestSigningInAtTheDemosProvider(t *testing.T) {
 	}
 	p.Click("button", "Ada Byron")
 	p.Follow("button", "Sign out")
-	p.WaitText("You are signed out of Gatehouse")
+	p.WaitText("You are signed out of Gatehouse and of") // there, and back again
 	p.Open("/people")
 	if at := p.Path(); !strings.HasPrefix(at, "/login") {
 		t.Errorf("signed out, /people leads to %s, want the sign-in", at)
