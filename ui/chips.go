@@ -115,8 +115,9 @@ func (g *granted) chip(grant *access.Grant) chip {
 	what := g.what(grant, product)
 	w := g.words
 	short, whole := g.where(grant, product, 1), g.where(grant, product, 100)
-	c := chip{Text: w.t("chip", "role", what, "site", short),
-		Title: w.t("chip.title", "product", cmp.Or(product.Name, string(product.ID)), "role", what, "site", whole)}
+	name := cmp.Or(product.Name, string(product.ID)) // two products may both have an administrator
+	c := chip{Text: w.t("chip", "product", name, "role", what, "site", short),
+		Title: w.t("chip", "product", name, "role", what, "site", whole)}
 	if grant.Effect == access.Deny {
 		c.Deny, c.Text, c.Title = true, w.t("chip.deny", "what", c.Text), w.t("chip.deny", "what", c.Title)
 	}

@@ -93,9 +93,9 @@ func TestChipsSayWhatPeopleHave(t *testing.T) {
 	denied.Effect = access.Deny
 	g.grant(denied)
 	for who, want := range map[string][]string{
-		sam: {"Owner @ everywhere"},
-		bob: {"Supervisor @ Uithof", "Site administrator @ Utrecht"},
-		eva: {"Supervisor @ Utrecht +1", "not Supervisor @ Uithof"},
+		sam: {"Console: Owner @ everywhere"},
+		bob: {"ClickTime: Supervisor @ Uithof", "Console: Site administrator @ Utrecht"},
+		eva: {"ClickTime: Supervisor @ Utrecht +1", "not ClickTime: Supervisor @ Uithof"},
 	} {
 		if got := g.get(chloe, "/people?q="+who).texts("#people .chip"); !slices.Equal(got, want) {
 			t.Errorf("%s: got %q, want %q", who, got, want)
