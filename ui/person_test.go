@@ -291,8 +291,10 @@ func TestBlockAndExpire(t *testing.T) {
 		if got := save(path + "/expiry?until="); got.status != 303 || g.get(ada, path).lacks("Account ends") == nil {
 			t.Errorf("without an end: status %d\n%s", got.status, g.get(ada, path).text("aside"))
 		}
-		if got := g.get(ada, path+"/expiry?until=soon"); got.status != 400 {
-			t.Errorf("no day: status %d, want 400", got.status)
+		for _, day := range []string{"soon", "9999-12-31", "0001-01-01"} {
+			if got := g.get(ada, path+"/expiry?until="+day); got.status != 400 {
+				t.Errorf("%s: status %d, want 400", day, got.status)
+			}
 		}
 		for _, who := range []string{bob, chloe, eva} {
 			for _, do := range []string{"/block", "/unblock", "/expiry"} {
