@@ -304,7 +304,8 @@ func TestBulk(t *testing.T) {
 		}
 		for path, want := range map[string]int{
 			"/mappings/bulk": 400, "/mappings/bulk?id=x&do=end": 404, "/mappings/bulk?do=dance&id=" + string(planning.ID): 400,
-			"/mappings/bulk?do=extend&until=soon&id=" + string(planning.ID): 400, "/mappings/bulk?do=role&to=console%2Fowner&id=" + string(planning.ID): 400,
+			"/mappings/bulk?do=extend&until=soon&id=" + string(planning.ID):       400,
+			"/mappings/bulk?do=extend&until=9999-12-31&id=" + string(planning.ID): 400, "/mappings/bulk?do=role&to=console%2Fowner&id=" + string(planning.ID): 400,
 		} {
 			if got := g.get(sam, path); got.status != want {
 				t.Errorf("%s: status %d, want %d", path, got.status, want)

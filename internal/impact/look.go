@@ -40,6 +40,8 @@ type Preview struct {
 	// Before and After are what is granted; After is nil when that can't be told.
 	// Grants to be made have ids of their own in it.
 	Before, After *access.Policy
+	// Users are what those are called whom Findings name, if not Hidden.
+	Users map[access.UserID]store.Named
 	// Groups are all groups.
 	Groups map[access.GroupID]access.Group
 
@@ -346,6 +348,12 @@ func (l *looker) rights(p *Preview, found store.Concerned) {
 		p.Refused = append(p.Refused, Refusal{Reason: NotAllowed, Objection: o})
 		p.Hidden = p.Hidden || o.Reason == access.OutsideOwnSites
 	}
+}
+
+// letsIn reports whether somebody is in who was kept out, or for longer.
+func letsIn(was access.Person, is store.Person) bool {
+	longer := !was.ExpiresAt.IsZero() && (is.ExpiresAt.IsZero() || is.ExpiresAt.After(was.ExpiresAt))
+	return is.LoginAllowed && !was.LoginAllowed || longer
 }
 
 // objections are what stands against the actor's making the change, each once.
