@@ -183,6 +183,23 @@ func (p *Policy) MayJoin(actor Subject, member UserID, group GroupID, groups map
 	return all
 }
 
+// MayAdmit says what stands against an actor's letting somebody in again, or for
+// longer. Who may not give the rights in the console that come with it may not give
+// them back either, and only owners do it for themselves.
+func (p *Policy) MayAdmit(actor, to Subject, at time.Time) []Objection {
+	if actor.Person.ID == to.Person.ID && !p.owns(actor, at) {
+		return []Objection{{Reason: ToOneself, Product: ConsoleID, Permission: ConsolePeople, Level: LevelChange}}
+	}
+	var all []Objection
+	for _, r := range p.rules {
+		over := !r.Until.IsZero() && !at.Before(r.Until)
+		if r.Product == ConsoleID && r.Effect == Allow && !over && r.isFor(&to) {
+			all = append(all, p.excess(actor, r, AboveOwnAccess, at)...)
+		}
+	}
+	return all
+}
+
 // outside looks at the actor's rights in the console over the scope of a grant.
 func (p *Policy) outside(actor Subject, r *rule, at time.Time) []Objection {
 	var all []Objection

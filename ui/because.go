@@ -64,6 +64,33 @@ type whys struct {
 	named   map[access.GroupID]bool // groups that some way goes through
 	// explain is the address of the questions about her; "" for none.
 	explain string
+	opens   opens
+}
+
+// opens is what the visitor may open: her own ways lead through more.
+type opens struct {
+	grant func(*access.Grant) bool
+	mine  access.Audience
+	sites forest // which only says what it sees
+}
+
+func (v *visit) opens() opens {
+	o := opens{grant: v.sight(), sites: forest{policy: v.policy}}
+	o.mine, _ = v.mine()
+	if v.scoped(access.ConsoleSites, access.LevelView) {
+		o.sites.areas = v.area(access.ConsoleSites, access.LevelView)
+	}
+	return o
+}
+
+// group reports whether the visitor may open one of some groups, and so those below.
+func (o *opens) group(groups []access.GroupID) bool {
+	return o.mine.Everyone || slices.ContainsFunc(groups, func(id access.GroupID) bool { return slices.Contains(o.mine.Groups, id) })
+}
+
+func (o *opens) site(id access.SiteID) bool {
+	_, err := o.sites.site(id)
+	return err == nil
 }
 
 // moment is the instant that a page shows.
@@ -78,6 +105,7 @@ type moment struct {
 func (s *Server) why(ctx context.Context, v *visit, p *access.Policy, subject access.Subject, m moment, within []access.Area) (*whys, error) {
 	subject.Person.Active, subject.Person.LoginAllowed, subject.Person.ExpiresAt = true, true, time.Time{}
 	w := &whys{v: v, g: &granted{words: v.words, policy: p, within: within}, at: m.at, held: p.Held(subject, m.at), joined: map[access.GroupID]store.Instant{}, named: map[access.GroupID]bool{}}
+	w.opens = v.opens()
 	grants := map[access.GrantID]bool{}
 	w.each(func(path access.Path, _ bool) { grants[path.Grant.ID] = true })
 	return w, s.whyRecords(ctx, w, grants, m)
@@ -282,7 +310,11 @@ func (w *whys) where(grant *access.Grant, product access.Product) (all []step) {
 				more++
 				continue
 			}
-			some = append(some, step{Text: w.g.siteName(id), Href: w.v.link("/sites/" + string(id))})
+			one := step{Text: w.g.siteName(id)}
+			if w.opens.site(id) {
+				one.Href = w.v.link("/sites/" + string(id))
+			}
+			some = append(some, one)
 		}
 		slices.SortFunc(some, func(a, b step) int { return cmp.Compare(a.Text, b.Text) })
 		show := min(len(some), maxSites)
@@ -310,7 +342,10 @@ func (w *whys) way(path access.Path) way {
 	all := slices.Clone(w.start)
 	for i, id := range path.Groups {
 		w.named[id] = true
-		one := step{Text: w.groups[id], Href: w.v.link("/groups/" + string(id))}
+		one := step{Text: w.groups[id]}
+		if w.opens.group(path.Groups[i:]) {
+			one.Href = w.v.link("/groups/" + string(id))
+		}
 		if one.Text == "" {
 			one.Text = words.t("because.goneGroup")
 		}
@@ -354,7 +389,9 @@ func (w *whys) last(grant *access.Grant) step {
 	}
 	last := step{
 		Text: words.t(key, "what", w.g.what(grant, product), "where", w.g.where(grant, product, 2)),
-		Href: w.v.link("/mappings/" + string(grant.ID)),
+	}
+	if w.opens.grant(grant) {
+		last.Href = w.v.link("/mappings/" + string(grant.ID))
 	}
 	record := w.records[grant.ID]
 	var notes []string

@@ -200,9 +200,10 @@ func (s *Server) differences(ctx context.Context, v *visit, p *comparePage, one 
 			grants[path.Grant.ID] = true
 		}
 	}
+	opens := v.opens()
 	var whysOf [2]*whys
 	for i, state := range states {
-		whysOf[i] = &whys{v: v, g: &granted{words: v.words, policy: state.Policy, within: one.within}, groups: groups, named: map[access.GroupID]bool{}, start: way{p.Who}}
+		whysOf[i] = &whys{v: v, opens: opens, g: &granted{words: v.words, policy: state.Policy, within: one.within}, groups: groups, named: map[access.GroupID]bool{}, start: way{p.Who}}
 		if err := s.whyRecords(ctx, whysOf[i], grants, moment{state.At, true}); err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -263,8 +264,8 @@ func (e *editor) date(name string, old time.Time, days int) time.Time {
 		}
 		return old
 	}
-	at, err := time.ParseInLocation(time.DateOnly, text, e.visit.zone)
-	if err != nil || at.Year() < 2000 || at.Year() > 2200 {
+	at, ok := e.visit.theDay(text)
+	if !ok {
 		e.errors[name] = e.visit.words.t("mappings.noDate")
 		return time.Time{}
 	}
@@ -420,6 +421,30 @@ func (s *Server) whom(ctx context.Context, v *visit, to access.Grantee) (string,
 	return "", store.ErrNotFound
 }
 
+// mayName is ErrNotFound when whom a grant is to be for isn't the visitor's to see:
+// the page names the members of a group, whatever the sites.
+func (s *Server) mayName(ctx context.Context, v *visit, to access.Grantee) error {
+	mine, _ := v.mine()
+	if mine.Everyone || to == (access.Grantee{}) {
+		return nil
+	}
+	var one store.Somebody
+	err := fmt.Errorf("everyone: %w", store.ErrNotFound)
+	switch {
+	case to.Group != "":
+		one, _, err = s.store.GroupNamed(ctx, v.tenant(), string(to.Group))
+	case to.User != "":
+		one, _, err = s.store.Somebody(ctx, v.tenant(), string(to.User))
+	}
+	switch {
+	case err == nil && sees(mine, one.Subject):
+		return nil
+	case err == nil, errors.Is(err, store.ErrAmbiguous):
+		return fmt.Errorf("whom the grant is for: %w", store.ErrNotFound)
+	}
+	return err
+}
+
 // groupPicks are the groups to choose from: those of whom the visitor sees people.
 func (s *Server) groupPicks(ctx context.Context, v *visit, typed string) ([]pick, error) {
 	connections, err := s.store.Connections(ctx, v.tenant())
@@ -480,6 +505,11 @@ func (s *Server) edit(w http.ResponseWriter, r *http.Request, v *visit, old acce
 	}
 	if err := e.read(); err != nil {
 		return err
+	}
+	if old.ID == "" {
+		if err := s.mayName(ctx, v, e.grant.Subject); err != nil {
+			return err
+		}
 	}
 	p := &editorPage{page: v.page(title), Action: r.URL.Path, Back: "/mappings"}
 	if old.ID != "" {

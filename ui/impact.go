@@ -108,8 +108,8 @@ func (s *Server) panel(ctx context.Context, v *visit, look *impact.Preview, acti
 		p.Warnings = append(p.Warnings, w.t("impact.covered", "grant", t.granted.chip(&c.By).Title, "who", t.whom(c.By.Subject)))
 	}
 	for _, f := range look.Findings {
-		if !f.Refuse {
-			p.Warnings = append(p.Warnings, t.finding(f))
+		if text := t.finding(f); !f.Refuse && !slices.Contains(p.Warnings, text) {
+			p.Warnings = append(p.Warnings, text)
 		}
 	}
 	for _, r := range look.Refused {
@@ -449,9 +449,13 @@ func (t *forecast) refusal(r impact.Refusal) string {
 
 // finding is a rule of a product that isn't kept.
 func (t *forecast) finding(f access.Finding) string {
-	name := string(f.User)
-	if i := slices.IndexFunc(t.look.People, func(p impact.Person) bool { return p.User == f.User }); i >= 0 && !t.look.Hidden {
-		name = cmp.Or(t.look.People[i].DisplayName, t.look.People[i].Named.Name)
+	named := t.look.Users[f.User]
+	name := cmp.Or(named.DisplayName, named.Name, string(f.User))
+	if i := slices.IndexFunc(t.look.People, func(p impact.Person) bool { return p.User == f.User }); i >= 0 {
+		name = cmp.Or(t.look.People[i].DisplayName, name) // a guest isn't there yet
+	}
+	if t.look.Hidden {
+		name = t.v.words.t("impact.somebody")
 	}
 	permission, _ := t.permission(f.Product, f.Permission)
 	return t.v.words.t("impact.finding."+string(f.Rule), "product", t.product(f.Product), "role", t.role(f.Product, f.Role), "permission", permission, "name", name)

@@ -505,13 +505,13 @@ func (s *Server) bulkMappings(w http.ResponseWriter, r *http.Request, v *visit) 
 			change.End = append(change.End, g.ID)
 		}
 	case "extend":
-		at, err := time.ParseInLocation(time.DateOnly, query.Get("until"), v.zone)
-		if err != nil && query.Get("until") != "" {
+		at, ok := v.theDay(query.Get("until"))
+		if !ok && query.Get("until") != "" {
 			return badRequest{"mappings.noDate"}
 		}
 		for _, g := range grants {
 			g.Until = time.Time{}
-			if err == nil {
+			if ok {
 				g.Until = at.AddDate(0, 0, 1)
 			}
 			change.Change = append(change.Change, g)

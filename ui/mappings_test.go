@@ -243,6 +243,46 @@ func TestSiteAdministratorsPanel(t *testing.T) {
 	})
 }
 
+// A site administrator can't ask for the names of others by asking what a grant at
+// the own sites would do for them, nor does a rule that elsewhere is broken name them.
+func TestNoNamesByProposing(t *testing.T) {
+	onBoth(t, func(t *testing.T, g *rig) {
+		at := func(name, value, site string) string {
+			return g.compose("/mappings/new", name, value, "what", "role/clicktime/client", "s.site", string(g.sites[site]))
+		}
+		for _, to := range [][2]string{{"group", string(g.groups["Dijkwerk staff"])}, {"user", string(g.users["noor.mulder@waterland.example"])}, {"everyone", "1"}} {
+			for _, path := range []string{at(to[0], to[1], "uithof"), "/mappings/new?" + to[0] + "=" + to[1]} {
+				if got := g.get(bob, path); got.status != 404 {
+					t.Errorf("%s elsewhere: status %d: %s", to[0], got.status, got.text("main"))
+				}
+				if got := g.get(ada, path); got.status != 200 {
+					t.Errorf("%s for who sees all: status %d", to[0], got.status)
+				}
+			}
+		}
+		for _, to := range [][2]string{{"group", string(g.groups["Planning"])}, {"user", string(g.users[eva])}} {
+			if got := g.get(bob, at(to[0], to[1], "uithof")); got.status != 200 {
+				t.Errorf("%s at the own sites: status %d", to[0], got.status)
+			}
+		}
+		product, _, err := g.Policy(t.Context(), g.actor.Tenant)
+		if err != nil {
+			t.Fatal(err)
+		}
+		clicktime, _ := product.Product("clicktime")
+		clicktime.Rules.OneRole = true
+		g.write(func(tx *store.Tx) error { return tx.SetProduct(t.Context(), clicktime) })
+		path := at("group", string(g.groups["Planning"]), "vlissingen")
+		if got := g.get(sam, path); !strings.Contains(got.text("#impact"), "Eva Smit would have more than one role") {
+			t.Errorf("who sees all: %s", got.text("#impact"))
+		}
+		got := g.get(bob, path).text("#impact")
+		if strings.Count(got, "Somebody would have more than one role") != 1 || strings.Contains(got, string(g.users[eva])) {
+			t.Errorf("elsewhere: %s", got)
+		}
+	})
+}
+
 // Several mappings are changed at once, with one panel and one change of the log.
 func TestBulk(t *testing.T) {
 	onBoth(t, func(t *testing.T, g *rig) {
@@ -264,7 +304,8 @@ func TestBulk(t *testing.T) {
 		}
 		for path, want := range map[string]int{
 			"/mappings/bulk": 400, "/mappings/bulk?id=x&do=end": 404, "/mappings/bulk?do=dance&id=" + string(planning.ID): 400,
-			"/mappings/bulk?do=extend&until=soon&id=" + string(planning.ID): 400, "/mappings/bulk?do=role&to=console%2Fowner&id=" + string(planning.ID): 400,
+			"/mappings/bulk?do=extend&until=soon&id=" + string(planning.ID):       400,
+			"/mappings/bulk?do=extend&until=9999-12-31&id=" + string(planning.ID): 400, "/mappings/bulk?do=role&to=console%2Fowner&id=" + string(planning.ID): 400,
 		} {
 			if got := g.get(sam, path); got.status != want {
 				t.Errorf("%s: status %d, want %d", path, got.status, want)

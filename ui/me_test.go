@@ -43,6 +43,29 @@ func TestMyAccess(t *testing.T) {
 	})
 }
 
+// The ways to one's own access are links only as far as one may follow them.
+func TestOwnWaysLeadToPages(t *testing.T) {
+	onBoth(t, func(t *testing.T, g *rig) {
+		everywhere := g.toUser(bob, "clicktime", "client", access.Scope{Everywhere: true})
+		elsewhere := g.toUser(bob, "clicktime", "supervisor", g.at("vlissingen"))
+		g.grant(everywhere, elsewhere)
+		for _, as := range []string{sam, ada, bob, chloe, eva} {
+			links := g.get(as, "/me").Find("main a").Map(hrefs)
+			if as != eva && len(links) == 0 {
+				t.Errorf("%s: no links", as)
+			}
+			for _, href := range links {
+				if strings.HasPrefix(href, "mailto:") {
+					continue
+				}
+				if got := g.get(as, href); got.status != 200 {
+					t.Errorf("%s: %s is a link and answers %d", as, href, got.status)
+				}
+			}
+		}
+	})
+}
+
 func TestEndOwnSessions(t *testing.T) {
 	onBoth(t, func(t *testing.T, g *rig) {
 		here := g.signIn(eva)

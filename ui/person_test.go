@@ -291,8 +291,10 @@ func TestBlockAndExpire(t *testing.T) {
 		if got := save(path + "/expiry?until="); got.status != 303 || g.get(ada, path).lacks("Account ends") == nil {
 			t.Errorf("without an end: status %d\n%s", got.status, g.get(ada, path).text("aside"))
 		}
-		if got := g.get(ada, path+"/expiry?until=soon"); got.status != 400 {
-			t.Errorf("no day: status %d, want 400", got.status)
+		for _, day := range []string{"soon", "9999-12-31", "0001-01-01"} {
+			if got := g.get(ada, path+"/expiry?until="+day); got.status != 400 {
+				t.Errorf("%s: status %d, want 400", day, got.status)
+			}
 		}
 		for _, who := range []string{bob, chloe, eva} {
 			for _, do := range []string{"/block", "/unblock", "/expiry"} {
@@ -304,6 +306,42 @@ func TestBlockAndExpire(t *testing.T) {
 		owner := g.get(ada, g.pathOf(sam)+"/block")
 		if owner.Find("#impact form").Length() > 0 || owner.Find("#impact .error").Length() == 0 {
 			t.Errorf("the last owner can be blocked:\n%s", owner.text("main"))
+		}
+	})
+}
+
+// Letting somebody in, or for longer, gives her rights back: nobody does that for
+// herself but an owner, and not for who has more in the console.
+func TestWhoMayLetIn(t *testing.T) {
+	onBoth(t, func(t *testing.T, g *rig) {
+		const noor = "noor.mulder@waterland.example"
+		g.grant(g.toUser(noor, access.ConsoleID, access.RoleOwner, access.Scope{Everywhere: true}), g.toUser(daan, access.ConsoleID, access.RoleOwner, access.Scope{Everywhere: true}))
+		end := now.AddDate(0, 1, 0)
+		g.write(func(tx *store.Tx) error {
+			for _, one := range []string{ada, chloe, daan} {
+				if _, err := tx.ChangePerson(t.Context(), g.users[one], func(p store.Person) store.Person { p.ExpiresAt = end; return p }); err != nil {
+					return err
+				}
+			}
+			_, err := tx.ChangePerson(t.Context(), g.users[noor], func(p store.Person) store.Person { p.LoginAllowed = false; return p })
+			return err
+		})
+		for _, test := range []struct {
+			why, as, path, objection string
+		}{
+			{"her own end is taken away", ada, g.pathOf(ada) + "/expiry?until=", "It gives you access."},
+			{"her own end is later", ada, g.pathOf(ada) + "/expiry?until=2027-12-31", "It gives you access."},
+			{"her own end is sooner", ada, g.pathOf(ada) + "/expiry?until=2026-11-30", ""},
+			{"an owner stays for longer", ada, g.pathOf(daan) + "/expiry?until=", "more in the console than you have"},
+			{"an owner is let in again", ada, g.pathOf(noor) + "/unblock", "more in the console than you have"},
+			{"an auditor stays for longer", ada, g.pathOf(chloe) + "/expiry?until=", ""},
+			{"an owner lets an owner in", sam, g.pathOf(noor) + "/unblock", ""},
+			{"an owner stays, by her own will", daan, g.pathOf(daan) + "/expiry?until=", ""},
+		} {
+			got := g.get(test.as, test.path)
+			if refused := got.Find("#impact form").Length() == 0; got.status != 200 || refused != (test.objection != "") || !strings.Contains(got.text("#impact"), test.objection) {
+				t.Errorf("%s: status %d: %s", test.why, got.status, got.text("#impact"))
+			}
 		}
 	})
 }

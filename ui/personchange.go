@@ -56,8 +56,8 @@ func (s *Server) expirePerson(w http.ResponseWriter, r *http.Request, v *visit) 
 			p.ExpiresAt = time.Time{}
 			return nil
 		}
-		day, err := time.ParseInLocation(time.DateOnly, until, v.zone)
-		if err != nil {
+		day, ok := v.theDay(until)
+		if !ok {
 			return badRequest{"problem.at"}
 		}
 		p.ExpiresAt = day.AddDate(0, 0, 1)

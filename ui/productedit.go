@@ -235,9 +235,9 @@ func (s *Server) createKey(w http.ResponseWriter, r *http.Request, v *visit) err
 	typed := strings.TrimSpace(r.PostFormValue("expires"))
 	var expires time.Time
 	if typed != "" {
-		day, err := time.ParseInLocation(time.DateOnly, typed, v.zone)
+		day, ok := v.theDay(typed)
 		expires = day.AddDate(0, 0, 1)
-		if problem := map[bool]string{err != nil: words.t("products.noDate"), err == nil && !expires.After(v.now): words.t("products.over")}[true]; problem != "" {
+		if problem := map[bool]string{!ok: words.t("products.noDate"), ok && !expires.After(v.now): words.t("products.over")}[true]; problem != "" {
 			return s.showProduct(w, r, v, product, http.StatusBadRequest, func(p *productPage) {
 				p.NewKey.Expires.Value, p.NewKey.Expires.Error, p.NewKey.Search = typed, problem, r.PostFormValue("search") != ""
 			})

@@ -179,6 +179,13 @@ func (v *visit) endOf(text string) (at time.Time, past bool, err error) {
 	return at, true, nil
 }
 
+// theDay reads a day of a form, its beginning where the visitor is. A year that no
+// calendar of ours needs is no day: later ones can't be written down in the log.
+func (v *visit) theDay(text string) (time.Time, bool) {
+	at, err := time.ParseInLocation(time.DateOnly, text, v.zone)
+	return at, err == nil && at.Year() >= 2000 && at.Year() <= 2200
+}
+
 // owners are the names of those who can help with anything, at most five.
 func (v *visit) owners(ctx context.Context) []string {
 	if v.policy == nil {

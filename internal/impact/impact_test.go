@@ -387,3 +387,31 @@ func TestUndoTellsOfLaterChanges(t *testing.T) {
 		}
 	})
 }
+
+// Undoing one thing that was said of somebody leaves what was said since of another:
+// no end that is taken back lets in who was blocked meanwhile.
+func TestUndoOfAnEndLeavesABlock(t *testing.T) {
+	onBoth(t, func(t *testing.T, w *world) {
+		alice := store.UserID(w.users["alice"])
+		say := func(p store.Person) impact.Saved {
+			t.Helper()
+			return w.must(t, "sam", impact.Proposal{People: []impact.PersonChange{{User: alice, Person: p}}})
+		}
+		ends := now.AddDate(0, 1, 0)
+		ended := say(store.Person{LoginAllowed: true, Kind: access.KindEmployee, ExpiresAt: ends})
+		say(store.Person{Kind: access.KindEmployee, ExpiresAt: ends})
+		undo, since, err := impact.Undo(t.Context(), w.Store, w.system.Tenant, ended.Change)
+		if err != nil || since {
+			t.Fatalf("changed since: %v, %v", since, err)
+		}
+		w.must(t, "sam", undo)
+		got, err := w.Person(t.Context(), w.system.Tenant, alice)
+		if want := (store.Person{Kind: access.KindEmployee}); err != nil || got != want {
+			t.Errorf("undone: got %+v, %v, want %+v", got, err, want)
+		}
+		say(store.Person{Kind: access.KindEmployee, ExpiresAt: now.AddDate(0, 2, 0)})
+		if _, since, err := impact.Undo(t.Context(), w.Store, w.system.Tenant, ended.Change); err != nil || !since {
+			t.Errorf("with another end since: %v, %v", since, err)
+		}
+	})
+}

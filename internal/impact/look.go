@@ -40,6 +40,8 @@ type Preview struct {
 	// Before and After are what is granted; After is nil when that can't be told.
 	// Grants to be made have ids of their own in it.
 	Before, After *access.Policy
+	// Users are what those are called whom Findings name, if not Hidden.
+	Users map[access.UserID]store.Named
 	// Groups are all groups.
 	Groups map[access.GroupID]access.Group
 
@@ -209,7 +211,7 @@ func (c *change) ruled() bool {
 func (l *looker) preview(found store.Concerned) (*Preview, error) {
 	c := l.change
 	at := c.instant(l.now)
-	p := &Preview{At: at, Of: found.People, Before: c.before, After: c.after, Groups: found.Facts.Groups,
+	p := &Preview{At: at, Of: found.People, Before: c.before, After: c.after, Users: found.Users, Groups: found.Facts.Groups,
 		Counts: map[access.DifferenceKind]int{}, Refused: c.refused, change: c}
 	if c.Empty() {
 		p.Refused = append(p.Refused, Refusal{Reason: Nothing})
@@ -335,10 +337,23 @@ func (l *looker) rights(p *Preview, found store.Concerned) {
 		return
 	}
 	actor := found.Facts.Subject(access.UserID(l.actor.ID))
-	for _, o := range l.change.objections(actor, l.now) {
+	objections := l.change.objections(actor, l.now)
+	for _, person := range l.change.People {
+		was, ok := found.Facts.People[access.UserID(person.User)]
+		if ok && letsIn(was, person.Person) {
+			objections = append(objections, l.change.before.MayAdmit(actor, found.Facts.Subject(was.ID), l.now)...)
+		}
+	}
+	for _, o := range objections {
 		p.Refused = append(p.Refused, Refusal{Reason: NotAllowed, Objection: o})
 		p.Hidden = p.Hidden || o.Reason == access.OutsideOwnSites
 	}
+}
+
+// letsIn reports whether somebody is in who was kept out, or for longer.
+func letsIn(was access.Person, is store.Person) bool {
+	longer := !was.ExpiresAt.IsZero() && (is.ExpiresAt.IsZero() || is.ExpiresAt.After(was.ExpiresAt))
+	return is.LoginAllowed && !was.LoginAllowed || longer
 }
 
 // objections are what stands against the actor's making the change, each once.

@@ -55,9 +55,31 @@ func Undo(ctx context.Context, st *store.Store, tenant store.TenantID, id store.
 		if err != nil {
 			return p, false, err
 		}
-		u.since = u.since || !reflect.DeepEqual(person, u.left[i])
+		back, again := takeBack(person, u.People[i].Person, u.left[i])
+		u.People[i].Person, u.since = back, u.since || again
 	}
 	return u.Proposal, u.since, nil
+}
+
+// takeBack is what is said of somebody now, but for what a change from before to
+// after said. The rest stays as others have made it since: undoing an end of the
+// account lets nobody in who was blocked meanwhile. Again says that the same was
+// changed once more.
+func takeBack(now, before, after store.Person) (p store.Person, again bool) {
+	p = now
+	if before.LoginAllowed != after.LoginAllowed {
+		p.LoginAllowed, again = before.LoginAllowed, again || now.LoginAllowed != after.LoginAllowed
+	}
+	if before.Kind != after.Kind {
+		p.Kind, again = before.Kind, again || now.Kind != after.Kind
+	}
+	if !before.ExpiresAt.Equal(after.ExpiresAt) {
+		p.ExpiresAt, again = before.ExpiresAt, again || !now.ExpiresAt.Equal(after.ExpiresAt)
+	}
+	if before.Sponsor != after.Sponsor {
+		p.Sponsor, again = before.Sponsor, again || now.Sponsor != after.Sponsor
+	}
+	return p, again
 }
 
 // Undoable reports whether Undo knows what takes changes of that kind back.
