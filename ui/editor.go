@@ -327,6 +327,11 @@ func (e *editor) dimensions() []access.DimensionID {
 // fill puts the form on its page.
 func (e *editor) fill(ctx context.Context, p *editorPage) error {
 	v, w := e.visit, e.visit.words
+	if e.old.ID == "" {
+		if err := e.server.seeGrantee(ctx, v, e.grant.Subject); err != nil {
+			return err
+		}
+	}
 	who, err := e.server.whom(ctx, v, e.grant.Subject)
 	if err != nil {
 		return err
@@ -389,6 +394,21 @@ func (e *editor) where() []picker {
 		pickers = append(pickers, where)
 	}
 	return pickers
+}
+
+// seeGrantee is ErrNotFound unless the visitor sees whom a grant is for: an address
+// must not tell a site administrator the names of people and groups elsewhere.
+func (s *Server) seeGrantee(ctx context.Context, v *visit, to access.Grantee) (err error) {
+	if mine, _ := v.mine(); mine.Everyone {
+		return nil
+	}
+	switch {
+	case to.User != "":
+		_, err = s.see(ctx, v, string(to.User), moment{at: v.now})
+	case to.Group != "":
+		_, err = s.seeGroup(ctx, v, string(to.Group), moment{at: v.now})
+	}
+	return err
 }
 
 // whom names whom a grant is for; empty while that isn't chosen. ErrNotFound when

@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -63,6 +64,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, v *visit, err erro
 	case errors.As(err, &large):
 		status, key = http.StatusRequestEntityTooLarge, "problem.large"
 	case errors.As(err, &lacks):
+		s.noteRefusal(r, v, lacks)
 		status, key, owners = http.StatusForbidden, "problem.forbidden", v.owners(r.Context())
 	case errors.Is(err, errCrossSite):
 		status, key = http.StatusForbidden, "problem.crosssite"
@@ -82,5 +84,17 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, v *visit, err erro
 	if err := s.render(w, status, "problem", p); err != nil {
 		s.log.Error("page of a problem", "error", err)
 		http.Error(w, "internal error, request "+v.id, http.StatusInternalServerError)
+	}
+}
+
+// noteRefusal tells the log of somebody who asked for what she may not do. The
+// answer is the same if that fails, or if she doesn't wait for it.
+func (s *Server) noteRefusal(r *http.Request, v *visit, lacks forbidden) {
+	err := s.store.Refused(context.WithoutCancel(r.Context()), v.actor(), store.Refusal{
+		Action: store.AccessRefused, UserID: v.session.UserID, Name: v.person.UserName,
+		Why: lacks.needs.String(), Detail: r.Method + " " + r.URL.Path, Address: clientAddress(r),
+	})
+	if err != nil {
+		s.log.Warn("log a refusal", "error", err, "request", v.id)
 	}
 }

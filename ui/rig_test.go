@@ -3,6 +3,7 @@ package ui
 import (
 	"context"
 	"crypto/rand"
+	"database/sql"
 	"fmt"
 	"io"
 	"log/slog"
@@ -82,6 +83,7 @@ type rig struct {
 	sites   map[string]access.SiteID  // by key
 	cookies map[string][]*http.Cookie // of those who have visited
 	passed  *atomic.Int64             // time, since now
+	raw     *sql.DB                   // behind the store's back
 }
 
 // The people who visit, by what they may do: Sam owns the tenant, Ada administers
@@ -100,6 +102,14 @@ const (
 var everybody = []string{nobody, sam, ada, bob, chloe, eva}
 
 func newRigAt(t *testing.T, database string) *rig {
+	t.Helper()
+	g := openRig(t, database)
+	g.company()
+	return g
+}
+
+// openRig is the console of what is in a database.
+func openRig(t *testing.T, database string) *rig {
 	t.Helper()
 	passed := &atomic.Int64{}
 	st, err := store.Open(t.Context(), database, store.Options{Now: func() time.Time { return now.Add(time.Duration(passed.Load())) }})
@@ -127,7 +137,6 @@ func newRigAt(t *testing.T, database string) *rig {
 		t.Fatal(err)
 	}
 	g.actor = store.Actor{Tenant: tenant.ID, Kind: store.ActorCLI, ID: "grace"}
-	g.company()
 	return g
 }
 

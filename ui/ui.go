@@ -39,7 +39,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -112,13 +114,26 @@ type Server struct {
 	glass      atomic.Uint64
 }
 
+// print is what the files in the program make, the same for every Server.
+type print struct {
+	words  map[string]*words
+	assets map[string]asset
+	pages  map[string]pages
+}
+
+var printed = sync.OnceValue(func() print {
+	p := print{words: allWords(), assets: allAssets()}
+	p.pages = allPages(p.words, p.assets)
+	return p
+})
+
 // New makes the console of a store, which may be nil if only its routes are asked
 // for.
 func New(st *store.Store, opts Options) *Server {
 	s := &Server{
 		store: st, log: opts.Log, url: opts.URL, zone: opts.Zone, opts: opts,
 		needs: map[string]needs{}, mux: http.NewServeMux(),
-		words: allWords(), assets: allAssets(), crossing: http.NewCrossOriginProtection(), standIns: opts.StandIns,
+		words: printed().words, assets: printed().assets, pages: printed().pages, crossing: http.NewCrossOriginProtection(), standIns: opts.StandIns,
 		mail:       opts.Mail,
 		shown:      opts.ShownMail,
 		guesses:    attempts{burst: guessBurst, pause: guessPause},
@@ -138,7 +153,6 @@ func New(st *store.Store, opts Options) *Server {
 	if s.zone == nil {
 		s.zone, _ = time.LoadLocation("Europe/Amsterdam") // tzdata is in the program
 	}
-	s.pages = allPages(s.words, s.assets)
 	s.routes = s.table()
 	for _, rt := range s.routes {
 		if rt.method == "GET" {
@@ -257,10 +271,16 @@ func (s *Server) handle(rt route) http.Handler {
 }
 
 func (s *Server) serve(w http.ResponseWriter, r *http.Request, v *visit, rt route) error {
-	if err := s.crossing.Check(r); err != nil {
+	if err := s.crossing.Check(r); err != nil || s.referred(r) {
 		return errCrossSite
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	if r.Method == http.MethodPost {
+		// Before anything is done: what could not be read is no empty form.
+		if err := readForm(r); err != nil {
+			return err
+		}
+	}
 	if rt.needs == anybody {
 		return rt.handler(w, r, v)
 	}
@@ -276,6 +296,27 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, v *visit, rt rout
 		v.kept = s.readKept(r, v)
 	}
 	return rt.handler(w, r, v)
+}
+
+// referred reports whether a page of another site sent a form, by a browser that says
+// so in no other way: it knows neither Sec-Fetch-Site nor Origin.
+func (s *Server) referred(r *http.Request) bool {
+	if r.Method != http.MethodPost || r.Header.Get("Sec-Fetch-Site")+r.Header.Get("Origin") != "" || r.Referer() == "" ||
+		slices.Contains(fromElsewhere, r.Pattern) {
+		return false
+	}
+	from, err := url.Parse(r.Referer())
+	return err != nil || from.Host != r.Host
+}
+
+// readForm reads the fields of a form. One with files is for its handler to read.
+func readForm(r *http.Request) error {
+	err := r.ParseForm()
+	var large *http.MaxBytesError
+	if err != nil && !errors.As(err, &large) {
+		return badRequest{"problem.invalid"}
+	}
+	return err
 }
 
 // contentPolicy lets a page load its own style and script and nothing else. No

@@ -72,6 +72,13 @@ func onBoth(t *testing.T, test func(t *testing.T, c *client)) {
 // are those of the command serve.
 func serve(t *testing.T, database string, flags ...string) *client {
 	t.Helper()
+	c, _ := serveLogged(t, database, flags...)
+	return c
+}
+
+// serveLogged is serve with what the server logs.
+func serveLogged(t *testing.T, database string, flags ...string) (*client, *serverLog) {
+	t.Helper()
 	var connection struct {
 		SCIMURL string `json:"scim_url"`
 		Token   string
@@ -85,7 +92,8 @@ func serve(t *testing.T, database string, flags ...string) *client {
 	if err != nil || !strings.HasPrefix(endpoint.Path, "/scim/") || connection.Token == "" {
 		t.Fatalf("connection add printed %s, want scim_url …/scim/… and token (%v)", output, err)
 	}
-	return newClient(t, "http://"+listen(t, database, flags...), endpoint.Path, connection.Token)
+	address, log := listenLogged(t, database, flags...)
+	return newClient(t, "http://"+address, endpoint.Path, connection.Token), log
 }
 
 // command runs the program to its end and returns what it printed.
@@ -104,6 +112,13 @@ func command(t *testing.T, args ...string) []byte {
 // address, and stops it when the test ends. A log line of level ERROR fails the
 // test: what the suites ask is what identity providers ask every day.
 func listen(t *testing.T, database string, flags ...string) string {
+	t.Helper()
+	address, _ := listenLogged(t, database, flags...)
+	return address
+}
+
+// listenLogged is listen with what the server logs.
+func listenLogged(t *testing.T, database string, flags ...string) (string, *serverLog) {
 	t.Helper()
 	cmd := exec.Command(binary, append([]string{"--database-url=" + database, "serve", "--listen=127.0.0.1:0"}, flags...)...)
 	stderr, err := cmd.StderrPipe()
@@ -128,13 +143,13 @@ func listen(t *testing.T, database string, flags ...string) string {
 	})
 	select {
 	case addr := <-log.listening:
-		return addr
+		return addr, log
 	case <-log.end:
 		t.Fatalf("gatehouse ended before it listened:\n%s", log)
 	case <-time.After(startTimeout):
 		t.Fatalf("gatehouse does not listen after %v:\n%s", startTimeout, log)
 	}
-	return ""
+	return "", nil
 }
 
 // A serverLog is what the server wrote so far.
@@ -179,6 +194,19 @@ func (l *serverLog) errors() []string {
 		}
 	}
 	return found
+}
+
+// address is where a listener of the server is, by what the log calls it.
+func (l *serverLog) address(t *testing.T, name string) string {
+	t.Helper()
+	for line := range strings.Lines(l.String()) {
+		var entry struct{ Msg, Addr string }
+		if json.Unmarshal([]byte(line), &entry) == nil && entry.Msg == name && entry.Addr != "" {
+			return entry.Addr
+		}
+	}
+	t.Fatalf("the log tells of no %s", name)
+	return ""
 }
 
 func (l *serverLog) String() string {

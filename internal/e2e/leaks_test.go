@@ -1,0 +1,201 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"gatehouse/access"
+	"gatehouse/internal/idptest"
+	"gatehouse/internal/pgtest"
+	"gatehouse/store"
+)
+
+// heard keeps what the provider and we tell each other.
+type heard struct {
+	mu      sync.Mutex
+	secrets map[string]string
+}
+
+func (h *heard) note(name, value string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if value != "" {
+		h.secrets[name] = value
+	}
+}
+
+// TestSecretsAreNowhere signs an owner in, uses every kind of secret, rightly and
+// wrongly, and looks for them in the log at its most talkative, on every page of the
+// console, in its exports, in the metrics and in every row of the database.
+func TestSecretsAreNowhere(t *testing.T) {
+	t.Parallel()
+	for name, database := range map[string]func(*testing.T) string{
+		"sqlite":   func(t *testing.T) string { return "sqlite://" + filepath.Join(t.TempDir(), "gatehouse.db") },
+		"postgres": func(t *testing.T) string { return pgtest.URL(t) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			secretsAreNowhere(t, database(t))
+		})
+	}
+}
+
+func secretsAreNowhere(t *testing.T, database string) {
+	h := &heard{secrets: map[string]string{}}
+	flags := append([]string{"--log-level=debug", "--metrics-listen=127.0.0.1:0"}, forSignIn...)
+	c, log := serveLogged(t, database, flags...)
+	h.note("SCIM token", c.token)
+	a := arrangeConsole(t, database)
+	op := idptest.New(t)
+	op.ClientSecret = "canary-client-secret-0123456789"
+	h.note("client secret", op.ClientSecret)
+	op.Lies.Reply = func(asked idptest.Call, _ http.ResponseWriter, r *http.Request) bool {
+		if asked == idptest.Token {
+			body, _ := io.ReadAll(r.Body) // it is in memory
+			r.Body = io.NopCloser(bytes.NewReader(body))
+			form, _ := url.ParseQuery(string(body))
+			h.note("verifier", form.Get("code_verifier"))
+		}
+		return false
+	}
+	op.Lies.JWT = func(token string) string { h.note("ID token", token); return token }
+
+	connection := signInWith(t, database, "entra", op)
+	var owner store.UserID
+	a.write(func(ctx context.Context, tx *store.Tx) error {
+		u, err := tx.CreateUser(ctx, a.ref, store.User{UserName: "ada@corp.example", ExternalID: op.Subject, Active: true, Doc: []byte(`{}`), Search: []byte(`{}`)})
+		if owner = u.ID; err != nil {
+			return err
+		}
+		if err := tx.SetProduct(ctx, access.Product{ID: "clicktime", Permissions: []access.Permission{{ID: "timesheet"}}}); err != nil {
+			return err
+		}
+		_, err = tx.AddGrants(ctx, access.Grant{Subject: access.Grantee{User: access.UserID(owner)}, Effect: access.Allow, Product: access.ConsoleID,
+			Role: access.RoleOwner, Scope: access.Scope{Everywhere: true}, Origin: access.OriginDirect})
+		return err
+	})
+	productKey, _ := addKey(t, database, "default", "clicktime")
+	h.note("product key", productKey)
+	var hook struct{ Secret string }
+	if err := json.Unmarshal(command(t, "webhook", "add", "--database-url="+database, "--product=clicktime", "--url=https://hooks.example/x", "--json"), &hook); err != nil || hook.Secret == "" {
+		t.Fatalf("webhook add: %v", err)
+	}
+	h.note("webhook secret", hook.Secret)
+
+	// Everything is used: as it is meant, twice, in the wrong place, and in addresses.
+	v := newVisitor(t)
+	back := v.begin(c.host, connection, "", op)
+	h.note("code", back.Get("code"))
+	h.note("state", back.Get("state"))
+	if !v.finish(c.host, back) || !v.in(c.host) {
+		t.Fatalf("signing in: %s", log)
+	}
+	host, err := url.Parse(c.host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, cookie := range v.http.Jar.Cookies(host) {
+		h.note("cookie "+cookie.Name, cookie.Value)
+	}
+	v.finish(c.host, back)
+	c.do("GET", "/Users?filter=userName+eq+%22x%22", nil)
+	var pages bytes.Buffer
+	note := func(r *http.Response, err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Body.Close()
+		if _, err := io.Copy(&pages, r.Body); err != nil {
+			t.Fatal(err)
+		}
+		if r.StatusCode >= 500 {
+			t.Errorf("%s %s: status %d", r.Request.Method, r.Request.URL.Path, r.StatusCode)
+		}
+	}
+	canaries := slices.Sorted(maps.Values(h.secrets))
+	stranger := http.Client{Timeout: time.Minute, CheckRedirect: v.http.CheckRedirect}
+	for _, secret := range canaries {
+		for _, path := range []string{c.path + "/Users", "/p/clicktime/access/v1/evaluation", "/api/v1/changes", "/people", "/oidc/revoke/" + connection} {
+			for _, scheme := range []string{"Bearer ", "Basic ", ""} {
+				r, err := http.NewRequest("POST", c.host+path, strings.NewReader("{}"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				r.Header.Set("Authorization", scheme+secret)
+				r.AddCookie(&http.Cookie{Name: "gatehouse-signin", Value: secret})
+				answer, err := stranger.Do(r)
+				if err != nil {
+					t.Fatal(err)
+				}
+				answer.Body.Close() // may repeat nothing, and is looked at elsewhere
+			}
+		}
+	}
+
+	// What an owner sees, by following every link from every page.
+	seen, next := map[string]bool{}, []string{"/", "/audit", "/audit.csv", "/audit.json", "/audit/seals.json", "/sync", "/settings", "/settings/webhooks", "/products/clicktime", "/people.csv", "/nothing"}
+	for len(next) > 0 && len(seen) < 120 {
+		path := next[0]
+		if next = next[1:]; seen[path] {
+			continue
+		}
+		seen[path] = true
+		from := pages.Len()
+		note(v.http.Get(c.host + path))
+		for _, link := range strings.Split(pages.String()[from:], ` href="`)[1:] {
+			to, _, _ := strings.Cut(link, `"`)
+			if to = strings.ReplaceAll(to, "&amp;", "&"); strings.HasPrefix(to, "/") && !strings.HasPrefix(to, "/s/") && !strings.HasPrefix(to, "/log") {
+				next = append(next, to)
+			}
+		}
+	}
+	for _, want := range []string{"/audit", "/sync/" + connection, "/sync/" + connection + "/settings", "/people/" + string(owner)} {
+		if !seen[want] {
+			t.Errorf("%s was not opened, of %d pages", want, len(seen))
+		}
+	}
+	metrics, err := http.Get("http://" + log.address(t, "metrics") + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer metrics.Body.Close()
+	measured, err := io.ReadAll(metrics.Body)
+	if err != nil || !bytes.Contains(measured, []byte("gatehouse_")) {
+		t.Fatalf("metrics: %v: %.200s", err, measured)
+	}
+	tables := (&tenancy{client: c, database: database}).dump(t)
+	tables["(the log)"], tables["(pages)"], tables["(metrics)"] = log.String(), pages.String(), string(measured)
+	if !strings.Contains(tables["(log)"]+tables["(the log)"], "/oidc/callback") || !strings.Contains(tables["users"], "ada@corp.example") {
+		t.Errorf("the log or the database was not looked at")
+	}
+	leaks := 0
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for name, secret := range h.secrets {
+		if len(secret) < 8 {
+			t.Errorf("%s is %q, which is found everywhere", name, secret)
+		}
+		for table, text := range tables {
+			if strings.Contains(text, secret) || strings.Contains(text, url.QueryEscape(secret)) {
+				leaks++
+				t.Errorf("%s is in %s", name, table)
+			}
+		}
+	}
+	if len(h.secrets) < 10 {
+		t.Errorf("only %v were looked for", slices.Sorted(maps.Keys(h.secrets)))
+	}
+	t.Logf("leaks = %d of %d secrets in %d places, %d pages", leaks, len(h.secrets), len(tables), len(seen))
+}
