@@ -302,7 +302,7 @@ func TestFirstOwner(t *testing.T) {
 		grace := g.guest()
 		path := "/setup?" + url.Values{"code": {secrets[0]}}.Encode()
 		for range 3 {
-			if got := grace.get(path); got.status != 200 || got.Find("form[method=post]").Length() != 2 {
+			if got := grace.get(path); got.status != 200 || got.Find("main form[method=post]").Length() != 1 {
 				t.Fatalf("looking: status %d, %q", got.status, got.text("main"))
 			}
 		}

@@ -75,11 +75,11 @@ func TestTheTreeOpensLevelByLevel(t *testing.T) {
 		if got := names(top); !slices.Equal(got, []string{"Utrecht", "Zeeland"}) || top.text("#sites-count") != "5 sites" {
 			t.Errorf("at the top: %q of %s", got, top.text("#sites-count"))
 		}
-		open := g.get(chloe, top.Find("a[aria-label='Show what is below Utrecht']").AttrOr("href", ""))
+		open := g.get(chloe, top.Find("a:contains('Show what is below Utrecht')").AttrOr("href", ""))
 		if got := names(open); !slices.Equal(got, []string{"Utrecht", "Nieuwegein", "Uithof", "Zeeland"}) {
 			t.Errorf("opened: %q", got)
 		}
-		shut := g.get(chloe, open.Find("a[aria-label='Hide what is below Utrecht']").AttrOr("href", ""))
+		shut := g.get(chloe, open.Find("a:contains('Hide what is below Utrecht')").AttrOr("href", ""))
 		if got := names(shut); len(got) != 2 {
 			t.Errorf("closed again: %q", got)
 		}
