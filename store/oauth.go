@@ -247,11 +247,11 @@ func (tx *Tx) CreateSecret(ctx context.Context, c Connection, life time.Duration
 // it had before ends, and the access tokens given for it.
 func (tx *Tx) Federate(ctx context.Context, c Connection, f Federation) (Credential, error) {
 	if f.Issuer == "" || f.Subject == "" || f.Audience == "" {
-		return Credential{}, errors.New("a federation needs issuer, subject and audience")
+		return Credential{}, fmt.Errorf("a federation needs issuer, subject and audience: %w", ErrInvalid)
 	}
 	for _, text := range []string{f.Issuer, f.Subject, f.EntraTenant, f.Audience, f.KeysURL} {
 		if !isText(text) {
-			return Credential{}, fmt.Errorf("federation: %q is no text", text)
+			return Credential{}, fmt.Errorf("federation: %q is no text: %w", text, ErrInvalid)
 		}
 	}
 	if err := tx.lockConnection(ctx, c); err != nil {

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -58,7 +59,8 @@ func (v *View) check() error {
 }
 
 // SaveView keeps a view of UserID, a person of the actor's tenant: Name, Path and
-// Shared. Whether there is such a page is for the caller to know. ErrLimit when she
+// Shared. The same form sent twice makes one. Whether there is such a page is for the
+// caller to know. ErrLimit when she
 // has MaxViews, ErrTooLong or ErrInvalid for what can't be shown, ErrNotFound when
 // she isn't live.
 func (tx *Tx) SaveView(ctx context.Context, v View) (View, error) {
@@ -69,6 +71,14 @@ func (tx *Tx) SaveView(ctx context.Context, v View) (View, error) {
 	if _, err := tx.lockLive(ctx, v.UserID); err != nil { // also so that two don't become the last together
 		return v, err
 	}
+	err := tx.get(ctx, &v.ID, `SELECT id FROM views WHERE tenant_id = ? AND user_id = ? AND name = ? AND path = ? ORDER BY id LIMIT 1`,
+		tx.actor.Tenant, v.UserID, v.Name, v.Path)
+	if !errors.Is(err, ErrNotFound) {
+		if err == nil {
+			err = tx.ChangeView(ctx, v)
+		}
+		return v, err
+	}
 	var has int
 	if err := tx.get(ctx, &has, `SELECT COUNT(*) FROM views WHERE tenant_id = ? AND user_id = ?`, tx.actor.Tenant, v.UserID); err != nil {
 		return v, err
@@ -76,7 +86,7 @@ func (tx *Tx) SaveView(ctx context.Context, v View) (View, error) {
 	if has >= MaxViews {
 		return v, fmt.Errorf("%d views: %w", has, ErrLimit)
 	}
-	_, err := tx.exec(ctx, `INSERT INTO views (tenant_id, `+viewColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+	_, err = tx.exec(ctx, `INSERT INTO views (tenant_id, `+viewColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?)`,
 		tx.actor.Tenant, v.ID, v.UserID, v.Name, v.Path, v.Shared, v.CreatedAt)
 	return v, err
 }

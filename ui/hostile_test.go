@@ -102,9 +102,9 @@ func rowsOf(snapshot string) map[string]int {
 // always is what no database, or only one of them, takes; every part of every address
 // and form is once each of these, and some of the others, each in its turn.
 var (
-	always = []string{"\x00", "a\xff\xfeb", strings.Repeat("x", 10_000)}
+	always = []string{"\x00", "a\xff\xfeb"}
 	others = []string{
-		"", "-1", "99999999999999999999999999", "1e400", "'; DROP TABLE users; --", "%", "\\", "..%2f..", "<script>alert(1)</script>", "\u202e\u0000\ufeff", "W10", "bnVsbA",
+		"", strings.Repeat("x", 10_000), "-1", "99999999999999999999999999", "1e400", "'; DROP TABLE users; --", "%", "\\", "..%2f..", "<script>alert(1)</script>", "\u202e\u0000\ufeff", "W10", "bnVsbA",
 		"eyJOYW1lIjoiXHUwMDAwIn0", "{group}", "{person}", "{connection}", "0001-01-01", "9999-12-31", "2026-02-30", "2026-11-22T00:00:00Z", "-99999-01-01",
 	}
 )
@@ -245,9 +245,10 @@ func TestHostileForms(t *testing.T) {
 	})
 }
 
-// anew is another world, on the same kind of database.
+// anew is another world, on the same kind of database, in place of this one.
 func (w *world) anew(t *testing.T) *world {
 	t.Helper()
+	w.close()
 	if strings.HasPrefix(w.url, "sqlite:") {
 		return newWorld(t)
 	}

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"gatehouse/access"
 	"gatehouse/store"
@@ -482,6 +483,9 @@ func (s *Server) requestsQuery(r *http.Request, v *visit, c store.Connection) (q
 // resource is the id of the person or group of a name; whoever was deleted can only
 // be found by the id.
 func (s *Server) resource(ctx context.Context, c store.Connection, name string) (string, error) {
+	if !utf8.ValidString(name) || strings.ContainsRune(name, 0) {
+		return name, nil // nobody has it, and PostgreSQL would not take it
+	}
 	equal := func(attribute string) store.Query {
 		return store.Query{Limit: 1, Filter: store.Compare{Attr: store.Attr{Path: []string{attribute}}, Op: store.Equal, Value: store.Fold(name)}}
 	}

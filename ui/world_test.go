@@ -396,6 +396,18 @@ func (w *world) form(e example, t things) url.Values {
 	return form
 }
 
+// close ends a world before its test does: there are not that many connections.
+func (w *world) close() {
+	w.t.Helper()
+	w.server.Close()
+	if w.raw != nil {
+		w.raw.Close()
+	}
+	if err := w.Close(); err != nil {
+		w.t.Error(err)
+	}
+}
+
 // check holds what is so of every answer: the headers, and no more in the page than
 // they allow.
 func (a answer) check(t *testing.T, what string) {
@@ -484,7 +496,7 @@ func (g *rig) snapshot() string {
 	for _, table := range g.rows(list) {
 		if !strings.Contains(" "+strings.Join(logTables, " ")+" ", " "+table[0]+" ") {
 			for _, row := range g.rows(`SELECT * FROM "` + table[0] + `" ORDER BY 1, 2`) {
-				fmt.Fprintf(&all, "%s: %s\n", table[0], strings.Join(row, " | "))
+				fmt.Fprintf(&all, "%s: %q\n", table[0], row)
 			}
 		}
 	}
