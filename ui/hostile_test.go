@@ -201,25 +201,35 @@ func unfilled(text string) string { return strings.NewReplacer("%7B", "{", "%7D"
 // replaced: none breaks, and what is refused changes nothing.
 func TestHostileForms(t *testing.T) {
 	onBothWorlds(t, func(t *testing.T, w *world) {
-		n, fields := 0, nonsense(0)
+		n, fields, onSQLite := 0, nonsense(0), strings.HasPrefix(w.url, "sqlite:")
 		for _, e := range examples {
 			if e.method() != "POST" {
 				continue
 			}
 			form, before := w.form(e, w.mine), w.snapshot()
-			bodies := map[string]string{
+			bodies := map[string]string{"a NUL": "\x00=\x00"}
+			everything := map[string]string{
 				"oversized": "x=" + strings.Repeat("y", 2<<20), "a broken escape": "%zz=1&" + form.Encode() + "%", "nothing": "", "many fields": strings.Repeat("a=b&", 20_000),
-				"JSON": `{"a":`, "a NUL": "\x00=\x00",
+				"JSON": `{"a":`,
+			}
+			if onSQLite { // copies of the other take long, and only texts are special to it
+				maps.Copy(bodies, everything)
 			}
 			for _, name := range slices.Sorted(maps.Keys(form)) {
-				for i, bad := range fields.next() {
+				hostile := fields.next()
+				if !onSQLite {
+					hostile = always
+				}
+				for i, bad := range hostile {
 					changed := maps.Clone(form)
 					changed[name] = []string{w.mine.fill(bad)}
 					bodies[fmt.Sprint(name, " ", i)] = changed.Encode()
 				}
-				changed := maps.Clone(form)
-				changed[name] = append([]string{"x"}, form[name]...)
-				bodies[name+" twice"] = changed.Encode()
+				if onSQLite {
+					changed := maps.Clone(form)
+					changed[name] = append([]string{"x"}, form[name]...)
+					bodies[name+" twice"] = changed.Encode()
+				}
 			}
 			for _, why := range slices.Sorted(maps.Keys(bodies)) {
 				n++
@@ -233,7 +243,7 @@ func TestHostileForms(t *testing.T) {
 				case (why == "oversized" || why == "a broken escape") && got.status < 400:
 					t.Errorf("%s with %s: status %d, want to be told", e.route, why, got.status)
 				}
-				if got.status < 400 { // it says nothing that matters, or something else
+				if got.status < 400 && w.snapshot() != before { // it says nothing that matters, or something else
 					w = w.anew(t)
 				}
 			}
