@@ -23,7 +23,7 @@ run: build ## start the demo: a sample company, nothing to configure (ARGS="--da
 
 test: deps lint ## get what tests need, check the code, run all tests
 	@mkdir -p bin
-	@go tool gotestsum --format pkgname-and-test-fails --jsonfile bin/test.json -- -count=1 -timeout 10m ./...; \
+	@go tool gotestsum --format pkgname-and-test-fails --jsonfile bin/test.json -- -count=1 -timeout 30m ./...; \
 	status=$$?; awk -f scripts/count.awk bin/test.json || status=1; exit $$status
 
 deps: ## get what tests need beside Go (with apt when root, else it says how)
