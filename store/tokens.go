@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
-	"encoding/base64"
 	"fmt"
 	"strings"
 	"sync"
@@ -159,11 +158,11 @@ func (tx *Tx) TouchTokens(ctx context.Context, used map[TokenID]Token) error {
 	return nil
 }
 
-// newSecret makes a secret: 256 random bits behind a prefix.
+// newSecret makes a secret: 260 random bits behind a prefix, in letters and
+// digits. A dash in it would keep a double click from marking all of it, and a
+// hint that starts with one would be taken for a flag by the command line.
 func newSecret(prefix string) string {
-	var b [32]byte
-	rand.Read(b[:]) // never fails (crypto/rand)
-	return prefix + base64.RawURLEncoding.EncodeToString(b[:])
+	return prefix + rand.Text() + rand.Text()
 }
 
 // hashSecret is what the database keeps of a secret. A plain SHA-256 is enough

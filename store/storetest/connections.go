@@ -224,10 +224,17 @@ func secretsAreMadeOnce(t *testing.T, s *store.Store) {
 	}
 }
 
+// isSecret says whether text has the form of a secret: a prefix and 260 bits in
+// letters and digits, so that no hint of its end looks like a flag.
+func isSecret(prefix, text string) bool {
+	random, ok := strings.CutPrefix(text, prefix)
+	return ok && len(random) == 52 && strings.Trim(random, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") == ""
+}
+
 func tokenOpensItsConnection(t *testing.T, s *store.Store) {
 	p := acme(t, s)
 	token, secret := p.token(t)
-	if !strings.HasPrefix(secret, store.TokenPrefix) || len(secret) != len(store.TokenPrefix)+43 || token.Hint != secret[len(secret)-4:] {
+	if !isSecret(store.TokenPrefix, secret) || token.Hint != secret[len(secret)-4:] {
 		t.Errorf("got secret of %d characters and hint %s, want %s, 256 bits, and its end", len(secret), token.Hint, store.TokenPrefix)
 	}
 	for range 2 { // from the database, then from the cache

@@ -53,7 +53,7 @@ func sessions(t *testing.T, s *store.Store) {
 	ids := p.addPeople(t, "ann", "bob")
 	before := len(p.log(t))
 	v, secret := p.signIn(t, ids[0])
-	if !strings.HasPrefix(secret, store.SessionPrefix) || len(secret) < 44 {
+	if !isSecret(store.SessionPrefix, secret) {
 		t.Errorf("secret %q: want 256 bits behind %s", secret, store.SessionPrefix)
 	}
 	if got := v.ExpiresAt.Sub(v.CreatedAt.Time); got != 12*time.Hour {
