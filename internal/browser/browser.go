@@ -109,10 +109,11 @@ type Page struct {
 	open   map[network.RequestID]cdp.LoaderID // requests without an answer, by the page that made them
 }
 
-// Load is what came over the network since the page was opened.
+// Load is what came over the network since the page was opened. A busy browser may
+// ask for its icon twice: an address counts once.
 type Load struct {
-	Requests int
-	Bytes    int64 // with headers, as packed
+	Addresses []string
+	Bytes     int64 // with headers, as packed
 }
 
 // watch runs before any script of a page. It reports to the test through a binding
@@ -174,7 +175,9 @@ func (p *Page) hear(event any) {
 			maps.DeleteFunc(p.open, func(_ network.RequestID, of cdp.LoaderID) bool { return of != e.Frame.LoaderID })
 		}
 	case *network.EventRequestWillBeSent:
-		p.load.Requests++
+		if !slices.Contains(p.load.Addresses, e.Request.URL) {
+			p.load.Addresses = append(p.load.Addresses, e.Request.URL)
+		}
 		p.open[e.RequestID] = e.LoaderID
 		if !p.ours(e.Request.URL) {
 			fault("asked for %s", e.Request.URL)
