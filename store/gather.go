@@ -8,9 +8,10 @@ import (
 
 // gather answers questions that are asked at the same time with one query: most of
 // what a small one costs is sending it, waking somebody up, and getting ready.
-// Nobody waits for others to ask: as long as few queries are under way a question
-// is asked at once, and what arrives meanwhile is the next query. An answer is as
-// fresh as one of its own: its query begins after the question was asked.
+// As long as few queries are under way a question is asked at once, or, while many
+// ask, as soon as those have who are about to; what arrives meanwhile is the next
+// query. An answer is as fresh as one of its own: its query begins after the question
+// was asked.
 type gather[K comparable, A any] struct {
 	// query answers questions of one kind, such as those of one tenant, with pick.
 	query func(kind K, all []*asked[A]) error
@@ -18,6 +19,8 @@ type gather[K comparable, A any] struct {
 	mu     sync.Mutex
 	asking int
 	queue  []*waiting[K, A]
+	// crowd says that the last query answered several questions.
+	crowd bool
 }
 
 // asked is a question about an id, and its answer.
@@ -61,28 +64,34 @@ type waiting[K comparable, A any] struct {
 const maxGathered = 32
 
 // queriesAtOnce is how many queries a gather has under way: more would be answered
-// no sooner, and each would answer fewer questions.
-var queriesAtOnce = max(2, runtime.GOMAXPROCS(0)/2)
+// no sooner, and each would answer fewer questions. The other processors have the
+// requests around them.
+var queriesAtOnce = max(1, runtime.GOMAXPROCS(0)/2)
 
 // about asks about an id, together with those who ask at the same time.
 func (g *gather[K, A]) about(kind K, id string) (A, error) {
-	q := &asked[A]{id: id}
+	w := &waiting[K, A]{&asked[A]{id: id}, kind, make(chan []*waiting[K, A], 1)}
 	g.mu.Lock()
-	if g.asking < queriesAtOnce {
-		g.asking++
-		g.mu.Unlock()
-		defer g.next()
-		g.ask(kind, []*asked[A]{q})
-		return q.answer, q.err
-	}
-	w := &waiting[K, A]{q, kind, make(chan []*waiting[K, A], 1)}
 	g.queue = append(g.queue, w)
-	g.mu.Unlock()
-
-	turn := <-w.turn
-	if turn == nil {
-		return q.answer, q.err
+	free, crowd := g.asking < queriesAtOnce, g.crowd
+	if free {
+		g.asking++
 	}
+	g.mu.Unlock()
+	if free {
+		if crowd {
+			runtime.Gosched() // who is about to ask comes along
+		}
+		g.next()
+	}
+	if turn := <-w.turn; turn != nil {
+		g.take(w, turn)
+	}
+	return w.answer, w.err
+}
+
+// take asks the questions of a turn, of which w has one, and wakes the others.
+func (g *gather[K, A]) take(w *waiting[K, A], turn []*waiting[K, A]) {
 	all := make([]*asked[A], len(turn))
 	for i, other := range turn {
 		all[i] = other.asked
@@ -95,8 +104,7 @@ func (g *gather[K, A]) about(kind K, id string) (A, error) {
 			}
 		}
 	}()
-	g.ask(kind, all)
-	return q.answer, q.err
+	g.ask(w.kind, all)
 }
 
 // ask answers questions of one kind. None is left without an answer, also when the
@@ -136,6 +144,6 @@ func (g *gather[K, A]) next() {
 		}
 		rest = append(rest, w)
 	}
-	g.queue = rest
+	g.queue, g.crowd = rest, len(turn) > 1
 	first.turn <- turn
 }
