@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -93,6 +94,8 @@ type decoder struct {
 	tokens *json.Decoder
 	at     []step
 	values int
+	// onMembers says that the operation at hand has members as its path.
+	onMembers bool
 }
 
 // step is one level of nesting: a member's name, or an index when name is "".
@@ -128,7 +131,7 @@ func (d *decoder) value() (any, error) {
 
 func (d *decoder) object() (any, error) {
 	object := map[string]any{}
-	seen := map[string]bool{}
+	var names names
 	for d.tokens.More() {
 		token, err := d.tokens.Token()
 		if err != nil {
@@ -138,31 +141,117 @@ func (d *decoder) object() (any, error) {
 		if err := d.text(name); err != nil {
 			return nil, err
 		}
-		if seen[store.Fold(name)] {
+		if !names.add(store.Fold(name)) {
 			return nil, d.fail("%q is there twice in one object, perhaps in another case: send it once", shorten(name))
 		}
-		seen[store.Fold(name)] = true
 		d.at = append(d.at, step{name: name})
 		if object[name], err = d.value(); err != nil {
 			return nil, err
 		}
 		d.at = d.at[:len(d.at)-1]
+		if len(d.at) == 2 && foldName(name) == "path" {
+			path, _ := object[name].(string)
+			d.onMembers = foldName(path) == "members"
+		}
 	}
 	return object, d.close()
 }
 
 func (d *decoder) array() (any, error) {
 	array := []any{}
-	for d.tokens.More() {
-		d.at = append(d.at, step{index: len(array)})
+	var ids idList
+	members := d.atMembers()
+	for i := 0; d.tokens.More(); i++ {
+		d.at = append(d.at, step{index: i})
+		if len(d.at) == 2 {
+			d.onMembers = false // another operation
+		}
 		value, err := d.value()
 		if err != nil {
 			return nil, err
 		}
-		array = append(array, value)
+		if members = members && ids.add(value); !members {
+			array = append(append(array, ids.values()...), value)
+			ids = idList{}
+		}
 		d.at = d.at[:len(d.at)-1]
 	}
+	if members && len(ids.text) > 0 {
+		return ids.strings(), d.close()
+	}
 	return array, d.close()
+}
+
+// idList are members by their ids, which are all that counts (see memberIDs). As
+// objects those of a large group would take twenty times the memory, and the time of
+// whoever else asks while it is swept up.
+type idList struct{ text []byte }
+
+// add takes a member that is an id or an object with one, and no other.
+func (l *idList) add(member any) bool {
+	if object, ok := member.(document); ok {
+		member = object[sameKey(object, "value")]
+	}
+	id, ok := member.(string)
+	if ok = ok && isID(id); ok {
+		l.text = append(l.text, id...)
+	}
+	return ok
+}
+
+// strings are the ids, all parts of one text.
+func (l *idList) strings() []string {
+	all := string(l.text)
+	ids := make([]string, 0, len(all)/idLength)
+	for ; all != ""; all = all[idLength:] {
+		ids = append(ids, all[:idLength])
+	}
+	return ids
+}
+
+func (l *idList) values() (values []any) {
+	for _, id := range l.strings() {
+		values = append(values, id)
+	}
+	return values
+}
+
+// atMembers reports whether the value at hand is a list of a group's members: in its
+// body, or in an operation whose path was members. An operation without a path may
+// still get one, so that its lists could be anything.
+func (d *decoder) atMembers() bool {
+	is := func(level int, name string) bool { return foldName(d.at[level].name) == name }
+	switch len(d.at) {
+	case 1:
+		return is(0, "members")
+	case 3:
+		return is(0, "operations") && is(2, "value") && d.onMembers
+	}
+	return false
+}
+
+// names are the names in an object. Most objects have few.
+type names struct {
+	few  [8]string
+	n    int
+	many map[string]bool
+}
+
+// add reports whether a name is a new one.
+func (s *names) add(name string) bool {
+	if slices.Contains(s.few[:s.n], name) || s.many[name] {
+		return false
+	}
+	if s.n < len(s.few) {
+		s.few[s.n] = name
+		s.n++
+		return true
+	}
+	if s.many == nil {
+		s.many = map[string]bool{}
+	}
+	s.many[name] = true
+	return true
 }
 
 // close reads the bracket that ends an object or array.

@@ -3,7 +3,9 @@ package scim
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -42,6 +44,45 @@ func TestDecodeKeepsDigitsAndText(t *testing.T) {
 	want := document{"n": json.Number("12345678901234567890.10"), "s": "ÄKé", "l": []any{true, nil, document{}}, "e": document{}}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %#v, %v, want %#v", got, err, want)
+	}
+}
+
+// Members are their ids alone, as the bodies of large groups are large enough; any
+// other list stays as it was sent.
+func TestDecodeMembers(t *testing.T) {
+	t.Parallel()
+	const id = "01890000-0000-7000-8000-00000000abcd"
+	sent := document{"Value": id, "display": "Alice"}
+	for _, c := range []struct {
+		text string
+		ids  bool
+	}{
+		{`{"displayName":"a","Members":[MEMBER,MEMBER]}`, true},
+		{`{"Operations":[{"op":"add","path":"Members","value":[MEMBER,MEMBER]}]}`, true},
+		{`{"Operations":[{"op":"add","path":"members","value":MEMBER}]}`, false},
+		{`{"Operations":[{"op":"add","value":{"members":[MEMBER]}}]}`, false},
+		{`{"Operations":[{"op":"add","value":[MEMBER],"path":"members"}]}`, false},
+		{`{"Operations":[{"op":"add","path":"members","value":[]},{"op":"add","value":[MEMBER]}]}`, false},
+		{`{"Operations":[{"op":"add","path":"urn:example:x","value":[MEMBER]}]}`, false},
+		{`{"urn:example:x":{"members":[MEMBER]}}`, false},
+		{`{"Operations":[{"data":{"members":[MEMBER]}}]}`, false},
+	} {
+		member, _ := json.Marshal(sent)
+		got := fmt.Sprint(mustDecode(t, strings.ReplaceAll(c.text, "MEMBER", string(member))))
+		want := strings.ReplaceAll(c.text, "MEMBER", `"MEMBER"`)
+		if c.ids {
+			want = strings.ReplaceAll(c.text, "MEMBER", strconv.Quote(id))
+		}
+		if want := strings.ReplaceAll(fmt.Sprint(mustDecode(t, want)), "MEMBER", fmt.Sprint(sent)); got != want {
+			t.Errorf("%s: got %s, want %s", c.text, got, want)
+		}
+	}
+	for _, other := range []any{nil, "", "bulkId:a", document{}, document{"value": "alice"}, document{"value": ""}, document{"value": json.Number("1")}} {
+		list := []any{id, other, id}
+		text, _ := json.Marshal(document{"members": list})
+		if got := mustDecode(t, string(text)); !reflect.DeepEqual(got, document{"members": list}) {
+			t.Errorf("%s: got %v, want it as it was sent", text, got)
+		}
 	}
 }
 

@@ -442,8 +442,16 @@ func (a *attribute) mismatch(value any) error {
 }
 
 // memberIDs reads the values of a group's members: a list or one, objects with a
-// value or the value alone.
+// value or the value alone; or ids, as decode reads long lists.
 func memberIDs(value any) ([]string, error) {
+	if ids, ok := value.([]string); ok {
+		seen := make(map[string]bool, len(ids))
+		return slices.DeleteFunc(slices.Clone(ids), func(id string) bool {
+			again := seen[id]
+			seen[id] = true
+			return again
+		}), nil
+	}
 	list, ok := value.([]any)
 	if !ok {
 		list = []any{value}

@@ -532,9 +532,12 @@ func harmless(name, text string) bool {
 	return false
 }
 
+// idLength is how long our ids are.
+const idLength = 36
+
 // isID reports whether a text has the form of our ids.
 func isID(text string) bool {
-	if len(text) != 36 {
+	if len(text) != idLength {
 		return false
 	}
 	for i := range len(text) {
