@@ -171,7 +171,7 @@ func (s *Store) commit(jobs []*job) {
 	}
 	w := &work{}
 	// An open transaction would hold its locks for ever.
-	defer w.end()
+	defer w.end(s.write)
 	var err error
 	if w.tx, err = s.begin(); err != nil {
 		fail(err)

@@ -190,9 +190,8 @@ var sqliteDialect = &dialect{
 	},
 }
 
-// openSQLite opens some connections for reading and two for writing. Only one
-// writes at a time (Store.batch): queueing in Go is fairer than SQLite's busy
-// handler. The other prepares statements meanwhile.
+// openSQLite opens some connections for reading and one for writing, since only one
+// writes at a time (Store.batch): queueing in Go is fairer than SQLite's busy handler.
 func openSQLite(url string) (read, write *pool, err error) {
 	file := strings.TrimPrefix(url, "sqlite://")
 	if file == "" {
@@ -209,7 +208,7 @@ func openSQLite(url string) (read, write *pool, err error) {
 		db.SetMaxIdleConns(conns)
 		return newPool(sqliteDialect, db), nil
 	}
-	if write, err = open(2, ""); err != nil {
+	if write, err = open(1, ""); err != nil {
 		return nil, nil, err
 	}
 	// Mapped as far as SQLite can, since what isn't is copied for every read.

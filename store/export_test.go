@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 
+	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
 )
 
@@ -73,4 +74,19 @@ func (s *Store) Waiting() int {
 	s.batch.mu.Lock()
 	defer s.batch.mu.Unlock()
 	return len(s.batch.queue)
+}
+
+// MaxStatements is how many statements are prepared for all.
+const MaxStatements = maxStatements
+
+// Prepared is how many there are by now.
+func (s *Store) Prepared() int {
+	s.pool.mu.RLock()
+	defer s.pool.mu.RUnlock()
+	return len(s.pool.stmts)
+}
+
+// Walk runs a query and calls f while its rows are open.
+func (tx *Tx) Walk(ctx context.Context, f func(), query string) error {
+	return tx.each(ctx, func(*sqlx.Rows) error { f(); return nil }, query)
 }

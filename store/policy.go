@@ -165,7 +165,7 @@ func (r reader) PolicyAt(ctx context.Context, tenant TenantID, at time.Time) (p 
 }
 
 // agree runs f with reads that see one state of the database. They prepare their
-// statements themselves, so that none waits for a second connection.
+// statements themselves: PostgreSQL plans those for what is asked about.
 func (r reader) agree(ctx context.Context, f func(reader) error) error {
 	if r.work != nil {
 		return f(r)

@@ -14,13 +14,17 @@ import (
 // never part of a shape.
 const maxStatements = 500
 
-// pool is a set of connections with the statements prepared on them.
+// pool is a set of connections with the statements prepared on them. Nobody waits
+// for a connection that somebody else uses while holding one, or the lock of the
+// pool: the other one may wait for a row that oneself has locked.
 type pool struct {
 	dialect *dialect
 	db      *sqlx.DB
 
-	mu    sync.RWMutex
-	stmts map[string]*sqlx.Stmt
+	mu sync.RWMutex
+	// stmts are what is prepared for all by its query, nil while somebody is at it.
+	stmts      map[string]*sqlx.Stmt
+	background sync.WaitGroup
 
 	now     func() time.Time
 	anchors anchors
@@ -30,34 +34,57 @@ func newPool(d *dialect, db *sqlx.DB) *pool {
 	return &pool{dialect: d, db: db, stmts: map[string]*sqlx.Stmt{}, now: time.Now}
 }
 
-// prepare gives the statement for a query with ? placeholders. Call release when
-// it is no longer needed.
+// prepare gives the statement for a query with ? placeholders. One that is not there
+// yet is prepared on a connection for the caller alone, and from then on for all. Call
+// release when it is no longer needed.
 func (p *pool) prepare(ctx context.Context, query string) (st *sqlx.Stmt, release func(), err error) {
-	p.mu.RLock()
-	st, room := p.stmts[query], len(p.stmts) < maxStatements
-	p.mu.RUnlock()
-	if st != nil {
+	if st := p.prepared(query); st != nil {
 		return st, func() {}, nil
 	}
-
-	st, err = p.db.PreparexContext(ctx, p.db.Rebind(query))
+	conn, err := p.db.Connx(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	if !room {
-		return st, func() { st.Close() }, nil
+	if st, err = conn.PreparexContext(ctx, p.db.Rebind(query)); err != nil {
+		conn.Close()
+		return nil, nil, err
 	}
+	return st, func() {
+		st.Close()
+		conn.Close()
+		p.learn(query)
+	}, nil
+}
+
+// prepared gives the statement that is there for all; nil if there is none.
+func (p *pool) prepared(query string) *sqlx.Stmt {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.stmts[query]
+}
+
+// learn prepares a query for all, in the background: it takes a connection, which the
+// caller has no need to wait for. None that it prepared is closed before the end, since
+// that waits for whoever uses the connection then.
+func (p *pool) learn(query string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if first := p.stmts[query]; first != nil {
-		st.Close()
-		return first, func() {}, nil
+	if _, there := p.stmts[query]; there || len(p.stmts) >= maxStatements {
+		return
 	}
-	p.stmts[query] = st
-	return st, func() {}, nil
+	p.stmts[query] = nil
+	p.background.Go(func() {
+		st, err := p.db.Preparex(p.db.Rebind(query))
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.stmts[query] = st; err != nil {
+			delete(p.stmts, query) // whoever asks next tries again
+		}
+	})
 }
 
 func (p *pool) close() error {
+	p.background.Wait()
 	var errs []error
 	for _, st := range p.stmts {
 		errs = append(errs, st.Close())

@@ -157,8 +157,8 @@ type Store struct {
 	reader
 	write *pool
 	// slots bounds the transactions that write at a time on PostgreSQL to one
-	// connection fewer than there are, since a transaction that meets a new query
-	// needs a second one for a moment, to prepare it.
+	// connection fewer than there are, so that reads go on while all of them wait for
+	// a row.
 	slots chan int
 	// lane is where this process begins to count, see sizes.go.
 	lane int
@@ -253,8 +253,11 @@ type work struct {
 	release func()
 	// before runs what has to be done before the next statement.
 	before func(context.Context) error
-	// alone transactions prepare statements on their own connection.
+	// alone transactions use no statement that is prepared for all.
 	alone bool
+	// own are the statements by their queries that were prepared for the transaction,
+	// on its own connection. They end with it.
+	own map[string]*sqlx.Stmt
 }
 
 // ready is called before every statement.
@@ -267,14 +270,38 @@ func (w *work) ready(ctx context.Context) error {
 	return w.before(ctx)
 }
 
-// end rolls back, if the transaction is not at its end, and frees the slot.
-func (w *work) end() {
+// end rolls back, if the transaction is not at its end, and frees the slot. What was
+// new to it is prepared for all.
+func (w *work) end(p *pool) {
 	if w.tx != nil {
 		_ = w.tx.Rollback() // done already, or nothing more can be done
 	}
 	if w.release != nil {
 		w.release()
 	}
+	for query := range w.own {
+		p.learn(query)
+	}
+}
+
+// prepare gives the statement of a query without a second connection: others may
+// have all of them, and wait for a row that this transaction has locked.
+func (w *work) prepare(ctx context.Context, p *pool, query string) (*sqlx.Stmt, error) {
+	if st := p.prepared(query); st != nil && !w.alone {
+		return w.tx.StmtxContext(ctx, st), nil
+	}
+	if st := w.own[query]; st != nil {
+		return st, nil
+	}
+	st, err := w.tx.PreparexContext(ctx, p.db.Rebind(query))
+	if err != nil {
+		return nil, err
+	}
+	if w.own == nil {
+		w.own = map[string]*sqlx.Stmt{}
+	}
+	w.own[query] = st
+	return st, nil
 }
 
 // context is what a statement runs under. In a transaction that is not the
@@ -349,24 +376,15 @@ func (r reader) each(ctx context.Context, f func(*sqlx.Rows) error, query string
 
 // prepare gives the prepared statement of a query with ? placeholders, in the
 // transaction if there is one.
-func (r reader) prepare(ctx context.Context, query string) (*sqlx.Stmt, func(), error) {
-	if r.work != nil {
-		if err := r.work.ready(ctx); err != nil {
-			return nil, nil, err
-		}
+func (r reader) prepare(ctx context.Context, query string) (st *sqlx.Stmt, release func(), err error) {
+	if r.work == nil {
+		return r.pool.prepare(ctx, query)
 	}
-	if r.work != nil && r.work.alone {
-		st, err := r.work.tx.PreparexContext(ctx, r.pool.db.Rebind(query))
-		if err != nil {
-			return nil, nil, err
-		}
-		return st, func() { st.Close() }, nil
+	if err := r.work.ready(ctx); err != nil {
+		return nil, nil, err
 	}
-	st, release, err := r.pool.prepare(r.context(ctx), query)
-	if err != nil || r.work == nil {
-		return st, release, err
-	}
-	return r.work.tx.StmtxContext(r.context(ctx), st), release, nil
+	st, err = r.work.prepare(r.context(ctx), r.pool, query)
+	return st, func() {}, err
 }
 
 // DB is the pool that reads go to, for statistics only.

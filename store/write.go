@@ -163,7 +163,7 @@ func (s *Store) try(ctx context.Context, j *job) error {
 func (s *Store) alone(ctx context.Context, j *job) {
 	w := &work{begin: s.beginInTurn}
 	// An open transaction would hold its locks for ever.
-	defer w.end()
+	defer w.end(s.write)
 	s.run(w, j)
 	if j.failed() || w.tx == nil {
 		return
