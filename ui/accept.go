@@ -195,10 +195,6 @@ func (s *Server) acceptInvitation(w http.ResponseWriter, r *http.Request, v *vis
 	}
 	actor := store.Actor{Tenant: invitation.TenantID, Kind: store.ActorInvitation, ID: string(invitation.ID), RequestID: v.id}
 	session := store.Session{Method: store.MethodInvitation}
-	// One at a time: many clicks on one link must not hold all connections to the
-	// database while they wait for each other.
-	s.accepting.Lock()
-	defer s.accepting.Unlock()
 	err = s.admitTo(w, r, actor, &session, func(tx *store.Tx) error {
 		accepted, err := tx.AcceptInvitation(ctx, secret)
 		session.UserID = accepted.UserID

@@ -108,9 +108,8 @@ type Server struct {
 	mail     *mail.Outbox
 	shown    *mail.Shown
 
-	accepting  sync.Mutex // an invitation
-	guesses    attempts   // at printed codes
-	challenges attempts   // for sign-ins by passkey
+	guesses    attempts // at printed codes
+	challenges attempts // for sign-ins by passkey
 	glass      atomic.Uint64
 }
 
