@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
@@ -315,7 +314,8 @@ func (s *Server) clientChange(w http.ResponseWriter, r *http.Request, v *visit) 
 	case "federate":
 		f := store.Federation{Issuer: strings.TrimSpace(r.PostFormValue("issuer")), Subject: strings.TrimSpace(r.PostFormValue("subject")),
 			Audience: strings.TrimSuffix(strings.TrimSpace(r.PostFormValue("audience")), "/.default"), KeysURL: strings.TrimSpace(r.PostFormValue("keys"))}
-		if !secureURL(f.Issuer) || f.Subject == "" || f.Audience == "" || f.KeysURL != "" && !secureURL(f.KeysURL) {
+		outside := s.signing.egress.Leads
+		if f.Subject == "" || f.Audience == "" || outside(ctx, f.Issuer) != nil || f.KeysURL != "" && outside(ctx, f.KeysURL) != nil {
 			return badRequest{"connect.federation.invalid"}
 		}
 		return s.change(w, r, v, "connect.federated", func(ctx context.Context, tx *store.Tx, c store.Connection) error {
@@ -336,11 +336,6 @@ func (s *Server) clientChange(w http.ResponseWriter, r *http.Request, v *visit) 
 		})
 	}
 	return badRequest{"problem.invalid"}
-}
-
-func secureURL(text string) bool {
-	u, err := url.Parse(text)
-	return err == nil && u.Scheme == "https" && u.Host != ""
 }
 
 // signinForm shows how people sign in. The claims that we suggest are those that the
@@ -404,7 +399,7 @@ func (s *Server) signinChange(w http.ResponseWriter, r *http.Request, v *visit) 
 	if before.Issuer == "" {
 		p.BackChannel, p.Scopes = true, []string{"profile"}
 	}
-	again := func(status int, problem string, result *checked) error {
+	again := func(status int, problem, issuer string, result *checked) error {
 		page, err := s.connectPage(r, v, c)
 		if err != nil {
 			return err
@@ -412,22 +407,26 @@ func (s *Server) signinChange(w http.ResponseWriter, r *http.Request, v *visit) 
 		kept := page.SignIn.Kept
 		page.SignIn = v.signinForm(c, p)
 		page.SignIn.Kept, page.SignIn.Present, page.SignIn.Error, page.Checked = kept, before.Issuer != "", problem, result
+		page.SignIn.Fields[0].Error = issuer
 		return s.render(w, status, "connect", page)
 	}
 	proof := strings.TrimSpace(r.PostFormValue("secret"))
 	protocol, problem := s.protocol(v, p, before, proof)
 	if problem != "" {
-		return again(http.StatusBadRequest, v.words.t(problem), nil)
+		return again(http.StatusBadRequest, v.words.t(problem), "", nil)
+	}
+	if err := s.signing.egress.Leads(ctx, p.Issuer); err != nil {
+		return again(http.StatusBadRequest, "", v.words.t("connect.issuer.wrong", "why", err.Error()), nil)
 	}
 	if r.PostFormValue("do") == "check" {
-		return again(http.StatusOK, "", s.check(ctx, v, protocol))
+		return again(http.StatusOK, "", "", s.check(ctx, v, protocol))
 	}
 	if proof != "" {
 		p.Sealed = s.opts.Sealer.Seal(string(c.ID), proof)
 	}
 	err = s.store.Write(ctx, v.actor(), func(tx *store.Tx) error { _, err := tx.SetProvider(ctx, p); return err })
 	if errors.Is(err, store.ErrInvalid) || errors.Is(err, store.ErrLimit) {
-		return again(http.StatusBadRequest, v.words.t("connect.signin.invalid", "why", err.Error()), nil)
+		return again(http.StatusBadRequest, v.words.t("connect.signin.invalid", "why", err.Error()), "", nil)
 	}
 	if err != nil {
 		return err

@@ -19,6 +19,7 @@ import (
 // with it what the provider said of itself and its keys, until the settings change.
 type signing struct {
 	sealer *seal.Sealer
+	egress *oidc.Egress
 	client func() *oidc.Client
 
 	mu     sync.Mutex

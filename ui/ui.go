@@ -142,7 +142,7 @@ func New(st *store.Store, opts Options) *Server {
 		s.crossing.AddInsecureBypassPattern(pattern)
 	}
 	egress := oidc.NewEgress(opts.LoopbackIssuers)
-	s.signing = signing{sealer: opts.Sealer, client: func() *oidc.Client { return oidc.NewClient(egress, st.Now) }}
+	s.signing = signing{sealer: opts.Sealer, egress: egress, client: func() *oidc.Client { return oidc.NewClient(egress, st.Now) }}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}

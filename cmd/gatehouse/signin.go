@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"gatehouse/internal/seal"
+	"gatehouse/oidc"
 	"gatehouse/store"
 )
 
@@ -77,6 +78,10 @@ func (c *connectionSignInCmd) Run(a *app) error {
 	claim, attribute, ok := strings.Cut(c.Link, "=")
 	if !ok {
 		return fmt.Errorf("link %q: want CLAIM=ATTRIBUTE, such as oid=externalId", c.Link)
+	}
+	// The server says whether issuers may be on this machine.
+	if err := oidc.NewEgress(true).CheckURL(c.Issuer); err != nil {
+		return fmt.Errorf("issuer: %w", err)
 	}
 	proof, method, err := c.proof()
 	if err != nil {

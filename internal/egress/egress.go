@@ -5,18 +5,24 @@
 // knows nobody.
 //
 //	client := egress.New(egress.Options{})
-//	if err := client.CheckURL(address); err != nil { … }
+//	if err := client.CheckURL(address); err != nil { … } // or Leads, when somebody enters it
 //	answer, err := client.Do(request)
 package egress
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
+	"unicode"
+
+	"golang.org/x/net/idna"
 )
 
 // Timeout bounds a call, unless Options say otherwise, from the look-up of the
@@ -94,16 +100,87 @@ func (c *Client) CheckURL(address string) error {
 	default:
 		return fmt.Errorf("address %q: want https", address)
 	}
+	host, err := hostOf(u)
+	if err != nil {
+		return fmt.Errorf("address %q: %w", address, err)
+	}
 	// Names are looked up when they are dialled, and may lead elsewhere by then.
-	if ip, err := netip.ParseAddr(u.Hostname()); err == nil && !c.opts.reaches(ip) {
+	if ip, err := netip.ParseAddr(host); err == nil && !c.opts.reaches(ip) {
 		return fmt.Errorf("address %q: %s is no public address", address, ip)
+	}
+	if (host == "localhost" || strings.HasSuffix(host, ".localhost")) && !c.opts.Loopback && !c.opts.Private {
+		return fmt.Errorf("address %q: that is this machine", address)
 	}
 	return nil
 }
 
+// hostOf is a URL's host as it is dialled: in ASCII, without a dot at its end. What
+// only looks like a name is none: old programs read 127.1, 0x7f.1 and 2130706433 as
+// numbers of an address, and no top-level domain is a number.
+func hostOf(u *url.URL) (string, error) {
+	host := u.Hostname()
+	if strings.Contains(host, ":") { // IPv6
+		return host, nil
+	}
+	if strings.IndexFunc(host, func(r rune) bool { return r > unicode.MaxASCII }) >= 0 {
+		var err error
+		if host, err = idna.Lookup.ToASCII(host); err != nil { // as net/http does
+			return "", fmt.Errorf("%s is no name of a host", u.Hostname())
+		}
+	}
+	if host = strings.ToLower(strings.TrimSuffix(host, ".")); host == "" {
+		return "", fmt.Errorf("%s is no name of a host", u.Hostname())
+	}
+	if _, err := netip.ParseAddr(host); err == nil {
+		return host, nil
+	}
+	if _, err := strconv.ParseUint(host[strings.LastIndexByte(host, '.')+1:], 0, 64); err == nil {
+		return "", fmt.Errorf("%s is neither a name nor an address", u.Hostname())
+	}
+	return host, nil
+}
+
+// lookup bounds how long Leads waits for the answer.
+const lookup = 2 * time.Second
+
+// Leads is CheckURL when somebody enters an address, who is told at once where its
+// name leads just now. A name that nobody knows, or that can't be looked up, passes:
+// what counts is where it leads when it is called.
+func (c *Client) Leads(ctx context.Context, address string) error {
+	if err := c.CheckURL(address); err != nil {
+		return err
+	}
+	u, err := url.Parse(address)
+	if err != nil {
+		return err
+	}
+	host, err := hostOf(u)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookup)
+	defer cancel()
+	found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	if err != nil {
+		return nil
+	}
+	for _, ip := range found {
+		if !c.opts.reaches(ip) {
+			return fmt.Errorf("address %q: its name leads to %s, which is no public address", address, ip.Unmap())
+		}
+	}
+	return nil
+}
+
+// isLoopback reports whether a host is this machine, in the two ways to write it. The
+// other addresses of 127.0.0.0/8 are as far as any private one.
 func isLoopback(host string) bool {
 	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.IsLoopback()
+	return err == nil && own(ip)
+}
+
+func own(ip netip.Addr) bool {
+	return ip == netip.AddrFrom4([4]byte{127, 0, 0, 1}) || ip == netip.IPv6Loopback()
 }
 
 // reserved are the blocks that netip has no word for and that lead to no public
@@ -138,7 +215,7 @@ func (o Options) reaches(ip netip.Addr) bool {
 		return !ip.IsUnspecified() && !ip.IsMulticast()
 	}
 	if ip.IsLoopback() {
-		return o.Loopback
+		return o.Loopback && own(ip)
 	}
 	if !ip.IsGlobalUnicast() || ip.IsPrivate() {
 		return false
