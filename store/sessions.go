@@ -18,6 +18,17 @@ const SessionPrefix = "ghu_"
 // MaxSessions is how many sessions a person has at most; a new one ends the oldest.
 const MaxSessions = 50
 
+// How long sessions last unless a setting says otherwise, and what such a setting can
+// say. The use of a session is noted down half a minute coarse, which has to be little
+// of the time that it may be idle.
+const (
+	DefaultSessionIdle = 30 * time.Minute
+	DefaultSessionLife = 12 * time.Hour
+	MinSessionIdle     = 5 * time.Minute
+	MinSessionLife     = 15 * time.Minute
+	MaxSessionLife     = 30 * 24 * time.Hour
+)
+
 // MaxSignIn is how long a sign-in may take, from its beginning to its session.
 const MaxSignIn = time.Hour
 

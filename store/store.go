@@ -140,8 +140,8 @@ type Options struct {
 	// Patient lets statements on PostgreSQL take as long as they need, for work
 	// that reads everything; otherwise they are ended after 30 seconds.
 	Patient bool
-	// SessionIdle is after how long without use a session ends, 0 means 30 minutes;
-	// SessionLife after how long in any case, 0 means 12 hours.
+	// SessionIdle is after how long without use a session ends, and SessionLife after
+	// how long in any case; 0 means DefaultSessionIdle and DefaultSessionLife.
 	SessionIdle, SessionLife time.Duration
 }
 
@@ -199,7 +199,7 @@ func Open(ctx context.Context, url string, opts Options) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{reader: reader{pool: read}, write: write, now: opts.Now,
-		sessionIdle: cmp.Or(opts.SessionIdle, 30*time.Minute), sessionLife: cmp.Or(opts.SessionLife, 12*time.Hour)}
+		sessionIdle: cmp.Or(opts.SessionIdle, DefaultSessionIdle), sessionLife: cmp.Or(opts.SessionLife, DefaultSessionLife)}
 	n := write.db.Stats().MaxOpenConnections - 1
 	s.slots, s.lane = make(chan int, n), rand.IntN(sizeLanes)
 	for i := range n {

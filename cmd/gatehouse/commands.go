@@ -228,7 +228,7 @@ func (c *tenantAddCmd) Run(a *app) error {
 	if err := checkName("tenant", c.Name); err != nil {
 		return err
 	}
-	st, err := a.openMigrated()
+	st, err := a.openMigrated(store.Options{})
 	if err != nil {
 		return err
 	}
@@ -254,7 +254,7 @@ func (tenantListCmd) Help() string { return "Example: gatehouse tenant list" }
 
 // Run lists the tenants.
 func (tenantListCmd) Run(a *app) error {
-	st, err := a.open()
+	st, err := a.open(store.Options{})
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/netip"
 	"net/url"
 	"os"
 	"time"
@@ -47,6 +48,9 @@ type serveSettings struct {
 	RecordFor       time.Duration `help:"How long requests and their answers are kept to look at with 'gatehouse requests'; 0 keeps none." default:"168h" placeholder:"TIME"`
 	RecordPersonal  bool          `help:"Keep names, addresses and other personal values in them; --no-record-personal masks them." default:"true" negatable:""`
 	AccessTokenLife time.Duration `help:"How long an OAuth access token works, 1h to 6h." default:"1h" placeholder:"TIME"`
+	SessionIdle     time.Duration `help:"After how long without use a session of the console ends, 5m to session-life." default:"30m" placeholder:"TIME"`
+	SessionLife     time.Duration `help:"After how long one ends in any case, 15m to 720h." default:"12h" placeholder:"TIME"`
+	TrustedProxies  []network     `help:"Addresses or networks of the proxies in front, whose X-Forwarded-For is believed; none by default." placeholder:"CIDR"`
 	LoopbackIssuers bool          `help:"Let issuers be on this machine: for tests." hidden:""`
 	mailSettings    `embed:""`
 	webhookSettings `embed:""`
@@ -54,6 +58,23 @@ type serveSettings struct {
 
 	// standIns are the demo's.
 	standIns func() []ui.StandIn
+}
+
+// network is a range of addresses, or one.
+type network struct{ netip.Prefix }
+
+// UnmarshalText reads 10.0.0.0/8, 10.0.0.7, or the same of IPv6. Of everybody's
+// network anybody could say where they come from.
+func (n *network) UnmarshalText(text []byte) error {
+	prefix, err := netip.ParsePrefix(string(text))
+	if one, oneErr := netip.ParseAddr(string(text)); oneErr == nil {
+		prefix, err = netip.PrefixFrom(one, one.BitLen()), nil
+	}
+	if err != nil || prefix.Bits() == 0 {
+		return fmt.Errorf("%q: want the proxies' addresses, such as 10.0.0.7 or 10.0.0.0/24", text)
+	}
+	n.Prefix = prefix.Masked()
+	return nil
 }
 
 // mailSettings are those of sending invitations.
@@ -153,6 +174,10 @@ func (s *serveSettings) AfterApply() error {
 		return fmt.Errorf("key-rate-limit %v: want 0 or at least %d, since products ask with each click", s.KeyRateLimit, minKeyRate)
 	case s.AccessTokenLife < store.MinAccessTokenLife || s.AccessTokenLife > store.MaxAccessTokenLife:
 		return fmt.Errorf("access-token-life %v: want %v to %v, since Entra does", s.AccessTokenLife, store.MinAccessTokenLife, store.MaxAccessTokenLife)
+	case s.SessionLife < store.MinSessionLife || s.SessionLife > store.MaxSessionLife:
+		return fmt.Errorf("session-life %v: want %v to %v", s.SessionLife, store.MinSessionLife, store.MaxSessionLife)
+	case s.SessionIdle < store.MinSessionIdle || s.SessionIdle > s.SessionLife:
+		return fmt.Errorf("session-idle %v: want %v to session-life, which is %v", s.SessionIdle, store.MinSessionIdle, s.SessionLife)
 	case s.RecordFor != 0 && s.RecordFor < minRecordFor:
 		return fmt.Errorf("record-for %v: want 0 or at least %v", s.RecordFor, minRecordFor)
 	case s.ShutdownTimeout < 0:

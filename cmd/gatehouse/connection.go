@@ -67,7 +67,7 @@ func (c *connectionAddCmd) Run(a *app) error {
 	if err := checkName("connection", c.Name); err != nil {
 		return err
 	}
-	st, err := a.openMigrated()
+	st, err := a.openMigrated(store.Options{})
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -68,6 +69,10 @@ func inForce(cfg serveSettings) []ui.Setting {
 	for _, wait := range cfg.WebhookRetries {
 		pauses = append(pauses, wait.String())
 	}
+	var proxies []string
+	for _, n := range cfg.TrustedProxies {
+		proxies = append(proxies, n.String())
+	}
 	days := func(d time.Duration) string { return fmt.Sprintf("%v (%.4g days)", d, d.Hours()/24) }
 	return []ui.Setting{
 		{Name: "url", Value: cfg.URL},
@@ -75,6 +80,9 @@ func inForce(cfg serveSettings) []ui.Setting {
 		{Name: "rate-limit", Value: rate(cfg.RateLimit)},
 		{Name: "key-rate-limit", Value: rate(cfg.KeyRateLimit)},
 		{Name: "access-token-life", Value: cfg.AccessTokenLife.String()},
+		{Name: "session-idle", Value: cfg.SessionIdle.String()},
+		{Name: "session-life", Value: cfg.SessionLife.String()},
+		{Name: "trusted-proxies", Value: cmp.Or(strings.Join(proxies, ", "), "none")},
 		{Name: "record-for", Value: days(cfg.RecordFor)},
 		{Name: "record-personal", Value: fmt.Sprint(cfg.RecordPersonal)},
 		{Name: "webhook-allow-private", Value: fmt.Sprint(cfg.WebhookAllowPrivate)},

@@ -80,7 +80,7 @@ func (c *demoCmd) Run(a *app) error {
 	cfg := *a.cfg
 	cfg.DatabaseURL = "sqlite://" + filepath.Join(dir, "gatehouse.db")
 	a.cfg = &cfg
-	st, err := a.openMigrated()
+	st, err := a.openMigrated(store.Options{})
 	if err != nil {
 		return err
 	}
@@ -102,6 +102,7 @@ func (c *demoCmd) Run(a *app) error {
 	defer signIn.server.Close()
 	s, err := newServer(a.ctx, serveSettings{
 		ShutdownTimeout: 5 * time.Second, RecordFor: 7 * 24 * time.Hour, RecordPersonal: true,
+		SessionIdle: store.DefaultSessionIdle, SessionLife: store.DefaultSessionLife,
 		LoopbackIssuers: true, standIns: signIn.standIns, mailSettings: mailSettings{shown: &mail.Shown{}},
 	}, st, log)
 	if err != nil {

@@ -145,16 +145,17 @@ func (a *app) print(result any, text string) error {
 }
 
 // open opens the database of the settings; it must be migrated.
-func (a *app) open() (*store.Store, error) {
-	return store.Open(a.ctx, a.cfg.DatabaseURL, store.Options{Connections: a.cfg.DatabaseConnections})
+func (a *app) open(opts store.Options) (*store.Store, error) {
+	opts.Connections = a.cfg.DatabaseConnections
+	return store.Open(a.ctx, a.cfg.DatabaseURL, opts)
 }
 
 // openMigrated brings the database to the newest schema first.
-func (a *app) openMigrated() (*store.Store, error) {
+func (a *app) openMigrated(opts store.Options) (*store.Store, error) {
 	if _, err := store.Migrate(a.ctx, a.cfg.DatabaseURL); err != nil {
 		return nil, err
 	}
-	st, err := a.open()
+	st, err := a.open(opts)
 	if err != nil {
 		return nil, err
 	}
@@ -178,7 +179,7 @@ func (a *app) actor(tenant store.TenantID) store.Actor {
 
 // with opens the database and hands it to f with the tenant of that name.
 func (a *app) with(tenant string, f func(*store.Store, store.Tenant) error) error {
-	st, err := a.open()
+	st, err := a.open(store.Options{})
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -92,6 +93,14 @@ func (s *server) routes() []web.Route {
 	return append(routes, s.ui.Routes()...)
 }
 
+// proxies are those whom the settings trust.
+func (s *server) proxies() (all []netip.Prefix) {
+	for _, n := range s.cfg.TrustedProxies {
+		all = append(all, n.Prefix)
+	}
+	return all
+}
+
 // livez says that the program runs; an orchestrator restarts it otherwise.
 func (s *server) livez(w http.ResponseWriter, _ *http.Request) {
 	fmt.Fprintln(w, "ok")
@@ -124,7 +133,7 @@ func (s *server) run(ctx context.Context, l net.Listener, ready func(addr string
 	}
 	m := newMetrics(s)
 	main := &http.Server{
-		Handler:           web.Log(s.log, m.observe, mux),
+		Handler:           web.Log(s.log, m.observe, web.Behind(s.proxies(), mux)),
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       2 * time.Minute,
 		WriteTimeout:      5 * time.Minute,

@@ -5,6 +5,8 @@ import (
 	"net"
 	"os"
 	"runtime/debug"
+
+	"gatehouse/store"
 )
 
 type serveCmd struct {
@@ -23,7 +25,7 @@ Example: gatehouse serve --database-url sqlite:///var/lib/gatehouse/gatehouse.db
 func (c *serveCmd) Run(a *app) error {
 	log, flush := newLog(a.stderr, a.cfg.LogLevel)
 	defer flush()
-	st, err := a.openMigrated()
+	st, err := a.openMigrated(store.Options{SessionIdle: c.SessionIdle, SessionLife: c.SessionLife})
 	if err != nil {
 		return err
 	}

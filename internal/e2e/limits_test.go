@@ -392,6 +392,12 @@ var commandLimits = map[string]func(n int) [][]string{
 	"seconds of `webhook-timeout`": func(n int) [][]string {
 		return [][]string{{"serve", "--listen=nowhere", fmt.Sprintf("--webhook-timeout=%ds", n)}}
 	},
+	"hours that a session lives": func(n int) [][]string {
+		return [][]string{{"serve", "--listen=nowhere", fmt.Sprintf("--session-life=%dh", n)}}
+	},
+	"hours that a session may be idle, of 720": func(n int) [][]string {
+		return [][]string{{"serve", "--listen=nowhere", "--session-life=720h", fmt.Sprintf("--session-idle=%dh", n)}}
+	},
 	"hours that an access token lives": func(n int) [][]string {
 		return [][]string{{"serve", "--listen=nowhere", fmt.Sprintf("--access-token-life=%dh", n)}}
 	},
