@@ -8,6 +8,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,6 +29,9 @@ const (
 	MaxCodeAttempts = 10
 	// MaxOpenInvitations is how many of a tenant can be open.
 	MaxOpenInvitations = 10_000
+	// KeepInvitations is how long one can be looked at once it is over, and what became
+	// of its mails.
+	KeepInvitations = 90 * 24 * time.Hour
 )
 
 // InvitationID names an invitation; it opens nothing.
@@ -523,4 +528,45 @@ func (tx *Tx) admit(ctx context.Context, v *Invitation) error {
 		return p
 	})
 	return err
+}
+
+// SweepInvitations deletes invitations, of all tenants, that have been over for
+// KeepInvitations, and mails that ended that long ago: at most limit of each, and gives
+// their number. Whoever accepted one keeps it as long as she is here, since her next
+// way to sign in is made from it. The log keeps what became of them all, so that it
+// leaves no row there.
+func (tx *Tx) SweepInvitations(ctx context.Context, limit int) (int, error) {
+	before := At(tx.now.Add(-KeepInvitations))
+	n, err := tx.exec(ctx, `DELETE FROM mails WHERE (tenant_id, id) IN (
+		SELECT tenant_id, id FROM mails WHERE ended_at <> 0 AND ended_at <= ? ORDER BY ended_at LIMIT ?)`, before, limit)
+	if err != nil {
+		return 0, err
+	}
+	var over []struct {
+		TenantID TenantID `db:"tenant_id"`
+		ID       string   `db:"id"`
+	}
+	// Locked, so that nobody sends one again meanwhile.
+	err = tx.take(ctx, &over, `SELECT i.tenant_id, i.id FROM invitations i WHERE CASE
+			WHEN i.accepted_at <> 0 THEN i.accepted_at <= ? AND NOT EXISTS (SELECT 1 FROM users u WHERE u.tenant_id = i.tenant_id AND u.id = i.user_id)
+			WHEN i.withdrawn_at <> 0 THEN i.withdrawn_at <= ?
+			ELSE i.expires_at <= ? END
+		ORDER BY i.tenant_id, i.id LIMIT ?`+tx.pool.dialect.forDelete, before, before, before, limit)
+	if err != nil {
+		return n, err
+	}
+	ids := map[TenantID][]string{}
+	for _, v := range over {
+		ids[v.TenantID] = append(ids[v.TenantID], v.ID)
+	}
+	d := tx.pool.dialect
+	for _, tenant := range slices.Sorted(maps.Keys(ids)) {
+		if _, err := tx.exec(ctx, `DELETE FROM mails WHERE tenant_id = ? AND invitation_id IN (`+d.ids+`)`, tenant, d.idList(ids[tenant])); err != nil {
+			return n, err
+		}
+		if _, err := tx.exec(ctx, `DELETE FROM invitations WHERE tenant_id = ? AND id IN (`+d.ids+`)`, tenant, d.idList(ids[tenant])); err != nil {
+			return n, err
+		}
+	}
+	return n + len(over), nil
 }

@@ -257,22 +257,15 @@ func offerSetup(a *app, st *store.Store, base publicURL) error {
 	return nil
 }
 
-// sweepSignIn forgets what is over of signing in, and logs how many were refused.
+// sweepSignIn forgets what is over of signing in, and now and then of inviting, and
+// logs how many were refused.
 func (s *server) sweepSignIn(ctx context.Context) {
-	const every, batch = time.Minute, 500
-	tick := time.NewTicker(every)
+	tick := time.NewTicker(time.Minute)
 	defer tick.Stop()
-	for {
-		n := batch
-		for n >= batch && ctx.Err() == nil {
-			err := s.store.Write(ctx, store.Actor{Kind: store.ActorSystem}, func(tx *store.Tx) (err error) {
-				n, err = tx.SweepSignIn(ctx, batch)
-				return err
-			})
-			if err != nil {
-				s.log.Warn("sweep what is over of signing in", slog.Any("error", err))
-				break
-			}
+	for minute := 0; ; minute++ {
+		s.sweep(ctx, "what is over of signing in", (*store.Tx).SweepSignIn)
+		if minute%60 == 0 {
+			s.sweep(ctx, "invitations that are over", (*store.Tx).SweepInvitations)
 		}
 		select {
 		case <-ctx.Done():
@@ -280,6 +273,21 @@ func (s *server) sweepSignIn(ctx context.Context) {
 			return
 		case <-tick.C:
 			s.countRefusals(ctx)
+		}
+	}
+}
+
+// sweep deletes some at a time, until hardly any are left.
+func (s *server) sweep(ctx context.Context, what string, some func(tx *store.Tx, ctx context.Context, limit int) (int, error)) {
+	const batch = 500
+	for n := batch; n >= batch && ctx.Err() == nil; {
+		err := s.store.Write(ctx, store.Actor{Kind: store.ActorSystem}, func(tx *store.Tx) (err error) {
+			n, err = some(tx, ctx, batch)
+			return err
+		})
+		if err != nil {
+			s.log.Warn("sweep "+what, slog.Any("error", err))
+			return
 		}
 	}
 }
