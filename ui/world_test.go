@@ -150,8 +150,10 @@ func stock(g *rig) *world {
 	for name := range w.theirs {
 		w.nothing[name] = string(store.NewSiteID())
 	}
-	delete(w.theirs, "invited")
-	delete(w.theirs, "setup") // whoever has the link may use it
+	for _, secret := range []string{"invited", "setup", "glass"} {
+		delete(w.theirs, secret) // whoever has it may use it
+	}
+	w.mine["opening"] = w.opening()
 	w.nothing["product"], w.nothing["role"] = "nosuchproduct", "nosuchrole"
 	return w
 }
@@ -202,6 +204,23 @@ func (w *world) furnish(actor store.Actor, t things, owner store.UserID) {
 		if t["invitation"], t["invited"], err = w.invite(tx, t, "Jan Klus", owner); err != nil {
 			return err
 		}
+		once, secret, err := w.invite(tx, t, "Kim Klaar", owner)
+		if err != nil {
+			return err
+		}
+		kim, err := tx.AcceptInvitation(ctx, secret)
+		if err != nil {
+			return err
+		}
+		// Nobody who visits may touch it.
+		passkey, err := tx.AddPasskey(ctx, store.Passkey{UserID: kim.UserID, Credential: []byte(once), PublicKey: []byte("key"), Name: "Phone"})
+		if err != nil {
+			return err
+		}
+		t["accepted"], t["passkey"] = once, string(passkey.ID)
+		if _, t["glass"], err = tx.CreateBreakGlass(ctx); err != nil {
+			return err
+		}
 		view, err := tx.SaveView(ctx, store.View{UserID: owner, Name: "Active ones", Path: "/people?state=active"})
 		if err != nil {
 			return err
@@ -210,7 +229,7 @@ func (w *world) furnish(actor store.Actor, t things, owner store.UserID) {
 		if err != nil {
 			return err
 		}
-		t["view"], t["draft"], t["passkey"] = string(view.ID), string(draft.ID), string(store.NewSiteID())
+		t["view"], t["draft"] = string(view.ID), string(draft.ID)
 		requests := []store.Request{{TenantID: actor.Tenant, ConnectionID: c.ID, At: store.At(now.Add(-time.Hour)), Count: 1, RequestID: "r-1", Method: "GET",
 			Path: "/Users", Status: 200, Headers: "{}", Notes: "{}"}}
 		if err := tx.RecordRequests(ctx, requests); err != nil {
@@ -239,6 +258,23 @@ func (w *world) furnish(actor store.Actor, t things, owner store.UserID) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+}
+
+// opening opens a tenant that nobody owns yet, to its first owner.
+func (w *world) opening() (secret string) {
+	w.t.Helper()
+	ctx := w.t.Context()
+	tenant, err := w.EnsureTenant(ctx, store.Actor{Kind: store.ActorSystem}, "newcomer")
+	if err == nil {
+		err = w.Write(ctx, store.Actor{Tenant: tenant.ID, Kind: store.ActorCLI, ID: "nina"}, func(tx *store.Tx) error {
+			_, secret, err = tx.CreateSetup(ctx)
+			return err
+		})
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return secret
 }
 
 // invite invites somebody to what a company has, at one of its sites.
@@ -367,6 +403,9 @@ func (e example) method() string {
 func (w *world) ask(as string, e example, t things, edit ...func(*http.Request)) answer {
 	w.t.Helper()
 	path := t.fill(e.path)
+	if strings.Contains(e.route, "passkey") {
+		edit = append(edit, atLocalhost)
+	}
 	var a answer
 	if e.method() == "POST" {
 		a = w.post(as, path, w.form(e, t), edit...)
@@ -375,6 +414,14 @@ func (w *world) ask(as string, e example, t things, edit ...func(*http.Request))
 	}
 	a.check(w.t, e.route+" as "+as)
 	return a
+}
+
+// atLocalhost asks the console by a name, without which there are no passkeys.
+func atLocalhost(r *http.Request) {
+	r.Host = "localhost:" + r.URL.Port()
+	if r.Header.Get("Origin") == "http://"+r.URL.Host {
+		r.Header.Set("Origin", "http://"+r.Host)
+	}
 }
 
 // form is what an example sends. What a panel agrees to is what the owner sees.
