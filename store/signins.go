@@ -102,13 +102,15 @@ type Identity struct {
 	CreatedAt  Instant      `db:"created_at" json:"created_at"`
 }
 
+const identityColumns = `connection_id, issuer, subject, user_id, created_at`
+
 // Identities gives those of a user.
 func (r reader) Identities(ctx context.Context, tenant TenantID, user UserID) ([]Identity, error) {
 	all := []Identity{}
 	if !validID(string(user)) {
 		return all, nil
 	}
-	err := r.list(ctx, &all, `SELECT connection_id, issuer, subject, user_id, created_at FROM identities
+	err := r.list(ctx, &all, `SELECT `+identityColumns+` FROM identities
 		WHERE tenant_id = ? AND user_id = ? ORDER BY connection_id, issuer`, tenant, user)
 	return all, err
 }
@@ -233,8 +235,9 @@ func (tx *Tx) named(ctx context.Context, c ConnectionRef, attribute, value strin
 	return ids[0], nil
 }
 
-// Unlink forgets which subjects a user is, and signs her out. Her next sign-in finds
-// her anew by what SCIM said.
+// Unlink forgets which subjects a user is, and signs her out. Whom SCIM's words find at
+// the next sign-in is she from then on. ErrNotFound when there is no such user, or she
+// is no subject.
 func (tx *Tx) Unlink(ctx context.Context, c ConnectionRef, user UserID) error {
 	if err := tx.own(c); err != nil {
 		return err
@@ -243,11 +246,17 @@ func (tx *Tx) Unlink(ctx context.Context, c ConnectionRef, user UserID) error {
 	if err != nil {
 		return err
 	}
-	n, err := tx.exec(ctx, `DELETE FROM identities WHERE tenant_id = ? AND user_id = ?`, c.Tenant, user)
-	if err != nil || n == 0 {
+	var gone []Identity
+	err = tx.take(ctx, &gone, `DELETE FROM identities WHERE tenant_id = ? AND user_id = ? RETURNING `+identityColumns, c.Tenant, user)
+	if err == nil && len(gone) == 0 {
+		err = fmt.Errorf("subject of user %s: %w", user, ErrNotFound)
+	}
+	if err != nil {
 		return err
 	}
-	tx.log(IdentityUnlinked, u.subject(c), nil)
+	for _, id := range gone {
+		tx.log(IdentityUnlinked, u.subject(c), map[string]string{"issuer": id.Issuer, "subject": id.Subject})
+	}
 	_, err = tx.EndSessionsOf(ctx, user, "")
 	return err
 }

@@ -46,6 +46,8 @@ var examples = []example{
 	{route: "GET /people/{id}/expiry", path: "/people/{person}/expiry"},
 	{route: "GET /people/{id}/expiry", path: "/people/{person}/expiry?until=2026-12-31"},
 	{route: "POST /people/{id}/expiry", path: "/people/{person}/expiry?until=2026-12-31", form: "panel"},
+	{route: "GET /people/{id}/unlink", path: "/people/{person}/unlink"},
+	{route: "POST /people/{id}/unlink", path: "/people/{person}/unlink", form: "x=y"},
 	{route: "POST /people/{id}/signout", path: "/people/{person}/signout", form: "x=y"},
 
 	{route: "GET /groups", path: "/groups?connection={connection}"},

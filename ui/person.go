@@ -42,6 +42,8 @@ type personPage struct {
 	Fields    []labelled
 	Said      []labelled
 	Actions   []step
+	SignsIn   []labelled // what she is to her provider
+	Unlink    string     // the address of the page; "" for whoever may not
 	Sessions  *sessionList
 	SignOut   string // the address of the form; "" for whoever may not
 	Timeline  *timeline
@@ -190,6 +192,13 @@ func (s *Server) personPage(w http.ResponseWriter, r *http.Request, v *visit) er
 	if !one.past && one.DeletedAt.IsZero() && one.within == nil {
 		if p.Sessions, err = s.sessionList(ctx, v, one.ID); err != nil {
 			return err
+		}
+		identities, err := s.store.Identities(ctx, v.tenant(), one.ID)
+		if err != nil {
+			return err
+		}
+		if p.SignsIn = v.identities(identities); len(identities) > 0 {
+			p.Unlink = v.link(path + "/unlink")
 		}
 		if v.may(access.ConsolePeople, access.LevelChange) && len(p.Sessions.Rows) > 0 {
 			p.SignOut = path + "/signout"
@@ -419,7 +428,7 @@ func (s *Server) signPersonOut(w http.ResponseWriter, r *http.Request, v *visit)
 	if err != nil {
 		return err
 	}
-	return s.say(w, r, "/people/"+string(one.ID), "", "person.signedOut", one.called())
+	return s.say(w, r, "/people/"+string(one.ID), "", "person.signedOut", "name", one.called())
 }
 
 // findPerson finds somebody whom the visitor may see by an id, or by what somebody

@@ -248,6 +248,61 @@ func TestSignSomebodyOut(t *testing.T) {
 	}
 }
 
+// TestUnlink has somebody who is linked to another subject be seen as who she is, and
+// unlinked: what she had open ends, and the audit trail says what became of her.
+func TestUnlink(t *testing.T) {
+	onBoth(t, func(t *testing.T, g *rig) {
+		ctx := t.Context()
+		path := g.pathOf(eva)
+		c := g.refs["Entra ID"]
+		if page := g.get(ada, path); page.Find("a[href$='/unlink']").Length() != 0 {
+			t.Error("somebody who never signed in can be unlinked")
+		}
+		if got := g.get(ada, path+"/unlink"); got.status != 404 {
+			t.Errorf("the page of somebody who never signed in: status %d", got.status)
+		}
+		g.write(func(tx *store.Tx) error {
+			_, err := tx.Link(ctx, c, "https://id.example", "<b>subject 7</b>", store.LinkUserName, eva)
+			return err
+		})
+		g.signIn(eva)
+		for who, shown := range map[string]bool{ada: true, sam: true, chloe: true, bob: false} {
+			if page := g.get(who, path); strings.Contains(page.text("main"), "<b>subject 7</b>") != shown || (page.Find("a[href$='/unlink']").Length() == 1) != (who == ada || who == sam) {
+				t.Errorf("%s sees %s", who, page.text("aside"))
+			}
+		}
+		for _, who := range []string{chloe, bob, eva} {
+			if get, post := g.get(who, path+"/unlink"), g.post(who, path+"/unlink", nil); get.status != 403 || post.status != 403 {
+				t.Errorf("as %s: status %d and %d, want to be refused", who, get.status, post.status)
+			}
+		}
+		page := g.get(ada, path+"/unlink")
+		if text := page.text("main"); page.status != 200 || !strings.Contains(text, "https://id.example") || !strings.Contains(text, "<b>subject 7</b>") || !strings.Contains(text, "Make sure first") {
+			t.Errorf("confirming: status %d: %s", page.status, text)
+		}
+		if got := g.get(eva, "/me"); got.status != 200 {
+			t.Fatalf("nothing is done yet, and she is out: status %d", got.status)
+		}
+		action := page.Find("main form[method=post]").AttrOr("action", "")
+		if got := g.post(ada, action, nil); got.status != 303 {
+			t.Fatalf("unlinking: status %d", got.status)
+		}
+		if got := g.get(eva, "/me"); got.status != 303 {
+			t.Errorf("unlinked: status %d, want to be sent to sign in", got.status)
+		}
+		if all, err := g.Identities(ctx, g.actor.Tenant, g.users[eva]); err != nil || len(all) != 0 {
+			t.Errorf("still linked: %+v, %v", all, err)
+		}
+		if got := g.post(ada, action, nil); got.status != 404 {
+			t.Errorf("again: status %d", got.status)
+		}
+		trail := g.get(ada, "/audit?subject="+string(g.users[eva]))
+		if text := trail.text("main"); !strings.Contains(text, "Ada Byron undid the link between") {
+			t.Errorf("the audit trail: %s", text)
+		}
+	})
+}
+
 // TestBlockAndExpire holds that what moves somebody's access is shown first, and
 // then does what it showed.
 func TestBlockAndExpire(t *testing.T) {

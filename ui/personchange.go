@@ -1,6 +1,8 @@
 package ui
 
 import (
+	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"time"
@@ -19,6 +21,8 @@ func (s *Server) personChangeRoutes() []route {
 		{"POST", "/people/{id}/unblock", change, s.unblockPerson},
 		{"GET", "/people/{id}/expiry", change, s.expirePerson},
 		{"POST", "/people/{id}/expiry", change, s.expirePerson},
+		{"GET", "/people/{id}/unlink", change, s.unlinkPage},
+		{"POST", "/people/{id}/unlink", change, s.unlinkPerson},
 	}
 }
 
@@ -103,4 +107,69 @@ func (s *Server) changePerson(w http.ResponseWriter, r *http.Request, v *visit, 
 		p.Panel = panel
 		return s.render(w, status, "personchange", p)
 	})
+}
+
+// unlinkPage says what somebody is to a provider, and what it means to forget that.
+type unlinkPage struct {
+	page
+	Who        step
+	Text       string
+	Identities []labelled
+	Action     string
+}
+
+// linked is somebody who is linked to a subject of her provider, whom the visitor may
+// change.
+func (s *Server) linked(r *http.Request, v *visit) (*shownPerson, []store.Identity, error) {
+	if !v.mayAt(access.ConsolePeople, access.LevelChange, nil) {
+		return nil, nil, forbidden{needs{access.ConsolePeople, access.LevelChange}}
+	}
+	one, err := s.see(r.Context(), v, r.PathValue("id"), moment{at: v.now})
+	if err != nil {
+		return nil, nil, err
+	}
+	all, err := s.store.Identities(r.Context(), v.tenant(), one.ID)
+	if err == nil && len(all) == 0 {
+		err = fmt.Errorf("subject of user %s: %w", one.ID, store.ErrNotFound)
+	}
+	return one, all, err
+}
+
+func (s *Server) unlinkPage(w http.ResponseWriter, r *http.Request, v *visit) error {
+	one, all, err := s.linked(r, v)
+	if err != nil {
+		return err
+	}
+	return s.render(w, http.StatusOK, "unlink", &unlinkPage{
+		page: v.page("person.do.unlink"), Who: step{Text: one.called(), Href: "/people/" + string(one.ID)},
+		Text: v.words.t("person.unlink.text", "name", one.called()), Identities: v.identities(all), Action: r.URL.Path,
+	})
+}
+
+// unlinkPerson forgets who somebody is to her provider, and ends what was opened by
+// that.
+func (s *Server) unlinkPerson(w http.ResponseWriter, r *http.Request, v *visit) error {
+	ctx := r.Context()
+	one, _, err := s.linked(r, v)
+	if err != nil {
+		return err
+	}
+	c := store.ConnectionRef{Tenant: v.tenant(), ID: one.Connection}
+	err = s.store.Write(ctx, v.actor(), func(tx *store.Tx) error { return tx.Unlink(ctx, c, one.ID) })
+	if errors.Is(err, store.ErrNotFound) {
+		return errStale // somebody else did so just now
+	}
+	if err != nil {
+		return err
+	}
+	return s.say(w, r, "/people/"+string(one.ID), "", "person.unlinked", "name", one.called())
+}
+
+// identities are what somebody is to her provider, by the provider's own names.
+func (v *visit) identities(all []store.Identity) (rows []labelled) {
+	for _, one := range all {
+		rows = append(rows, labelled{Label: v.words.t("person.issuer"), Text: one.Issuer}, labelled{Label: v.words.t("person.subject"), Text: one.Subject},
+			labelled{Label: v.words.t("person.linked"), Text: v.words.clock(one.CreatedAt.In(v.zone))})
+	}
+	return rows
 }

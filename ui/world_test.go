@@ -251,6 +251,13 @@ func (w *world) furnish(actor store.Actor, t things, owner store.UserID) {
 		if err := tx.DeleteGroup(ctx, c.Ref(), night.ID); err != nil {
 			return err
 		}
+		person, err := tx.User(ctx, c.Ref(), store.UserID(t["person"]), false)
+		if err != nil {
+			return err
+		}
+		if _, err := tx.Link(ctx, c.Ref(), "https://id.example", "subject-of-"+t["person"], store.LinkUserName, person.UserName); err != nil {
+			return err
+		}
 		again, _, err := tx.CreateGroup(ctx, c.Ref(), store.Group{DisplayName: "Night", Doc: doc, Search: doc}, nil)
 		t["night"] = string(again.ID)
 		return err

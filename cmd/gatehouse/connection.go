@@ -15,6 +15,7 @@ type connectionCmd struct {
 	Add    connectionAddCmd    `cmd:"" help:"Make a connection and its first token."`
 	List   connectionListCmd   `cmd:"" help:"List a tenant's connections."`
 	SignIn connectionSignInCmd `cmd:"" name:"signin" help:"Let a connection's people sign in over OpenID Connect."`
+	Unlink connectionUnlinkCmd `cmd:"" help:"Forget who somebody is to the provider that signs her in."`
 }
 
 type connectionAddCmd struct {

@@ -141,16 +141,10 @@ func fit(text string, width int) string {
 // about is the id of the person or group that the list is about; whoever was
 // deleted can only be found by the id.
 func (c *requestsCmd) about(a *app, st *store.Store, conn store.Connection) (string, error) {
-	equal := func(name, value string) store.Query {
-		return store.Query{Limit: 1, Filter: store.Compare{Attr: store.Attr{Path: []string{name}}, Op: store.Equal, Value: store.Fold(value)}}
-	}
 	switch {
 	case c.User != "":
-		users, _, err := st.Users(a.ctx, conn.Ref(), equal("username", c.User))
-		if err != nil || len(users) == 0 {
-			return c.User, err
-		}
-		return string(users[0].ID), nil
+		id, err := userIn(a, st, conn, c.User)
+		return string(id), err
 	case c.Group != "":
 		groups, _, err := st.Groups(a.ctx, conn.Ref(), equal("displayname", c.Group))
 		if err != nil || len(groups) == 0 {
@@ -159,6 +153,20 @@ func (c *requestsCmd) about(a *app, st *store.Store, conn store.Connection) (str
 		return string(groups[0].ID), nil
 	}
 	return "", nil
+}
+
+// userIn is the id of a connection's person of a userName, or what was said instead.
+func userIn(a *app, st *store.Store, conn store.Connection, said string) (store.UserID, error) {
+	users, _, err := st.Users(a.ctx, conn.Ref(), equal("username", said))
+	if err != nil || len(users) == 0 {
+		return store.UserID(said), err
+	}
+	return users[0].ID, nil
+}
+
+// equal asks for the one that has a name, in any case.
+func equal(attribute, name string) store.Query {
+	return store.Query{Limit: 1, Filter: store.Compare{Attr: store.Attr{Path: []string{attribute}}, Op: store.Equal, Value: store.Fold(name)}}
 }
 
 // recorded is one request in full.

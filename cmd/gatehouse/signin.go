@@ -182,6 +182,46 @@ func (c *connectionSignInCmd) proof() (proof, method string, err error) {
 	return proof, method, nil
 }
 
+type connectionUnlinkCmd struct {
+	Tenant string `help:"The tenant." default:"default" placeholder:"NAME"`
+	Name   string `help:"The connection." required:"" placeholder:"NAME"`
+	User   string `help:"The person, by userName or id." required:"" placeholder:"NAME"`
+}
+
+// Help shows an example.
+func (connectionUnlinkCmd) Help() string {
+	return `The person is signed out everywhere. At the next sign-in, whoever the provider
+calls as SCIM calls her becomes her: make sure first that this is the same one.
+
+Example: gatehouse connection unlink --name entra --user ada@corp.example`
+}
+
+// Run unlinks.
+func (c *connectionUnlinkCmd) Run(a *app) error {
+	return a.with(c.Tenant, func(st *store.Store, t store.Tenant) error {
+		conn, err := st.ConnectionNamed(a.ctx, t.ID, c.Name)
+		if err != nil {
+			return fmt.Errorf("tenant %q has no connection %q: 'gatehouse connection list' shows those there are", t.Name, c.Name)
+		}
+		id, err := userIn(a, st, conn, c.User)
+		if err != nil {
+			return err
+		}
+		identities, err := st.Identities(a.ctx, t.ID, id)
+		if err != nil {
+			return err
+		}
+		err = st.Write(a.ctx, a.actor(t.ID), func(tx *store.Tx) error { return tx.Unlink(a.ctx, conn.Ref(), id) })
+		if errors.Is(err, store.ErrNotFound) {
+			return fmt.Errorf("nobody of connection %s is called %q and has signed in with it", conn.Name, c.User)
+		}
+		if err != nil {
+			return err
+		}
+		return a.print(map[string]any{"user": id, "unlinked": identities}, fmt.Sprintf("%s is unlinked, and signed out everywhere.\n", c.User))
+	})
+}
+
 type breakGlassCmd struct {
 	publicURL `embed:""`
 

@@ -407,3 +407,40 @@ func (a consoleArranger) session(id store.UserID) (secret string, of store.Sessi
 	})
 	return secret, of
 }
+
+// TestUnlinkedByCommand has SCIM give somebody another externalId: nobody is let in as
+// her until somebody unlinks her, which ends what she has open.
+func TestUnlinkedByCommand(t *testing.T) {
+	t.Parallel()
+	database := "sqlite://" + filepath.Join(t.TempDir(), "gatehouse.db")
+	c := serve(t, database, forSignIn...)
+	idp := idptest.Crowd(t)
+	connection := signInWith(t, database, "entra", idp)
+	id := c.user("ada@corp.example", object{"externalId": "subject-001"})
+	before, after := newVisitor(t), newVisitor(t)
+	if !before.finish(c.host, before.begin(c.host, connection, "subject-001", idp)) {
+		t.Fatal("she can't sign in")
+	}
+	c.want(200, "PATCH", "/Users/"+id, patch(op("replace", "externalId", "subject-002")))
+	for _, who := range []string{"subject-001", "subject-002"} {
+		if after.finish(c.host, after.begin(c.host, connection, who, idp)) {
+			t.Errorf("%s comes in as somebody who was subject-001 before and has another externalId now", who)
+		}
+	}
+	if !before.in(c.host) {
+		t.Fatal("out before she is unlinked")
+	}
+	unlink := []string{"connection", "unlink", "--database-url=" + database, "--name=entra", "--user=ADA@corp.example", "--json"}
+	if output := command(t, unlink...); !strings.Contains(string(output), `"subject":"subject-001"`) {
+		t.Errorf("unlink printed %s", output)
+	}
+	if before.in(c.host) {
+		t.Error("what she had open works on")
+	}
+	if after.finish(c.host, after.begin(c.host, connection, "subject-001", idp)) {
+		t.Error("who she was before comes in")
+	}
+	if !after.finish(c.host, after.begin(c.host, connection, "subject-002", idp)) || !after.in(c.host) {
+		t.Error("who she is now does not come in")
+	}
+}

@@ -322,6 +322,10 @@ func identities(t *testing.T, s *store.Store) {
 	_, secret := p.signIn(t, again.ID)
 	p.write(t, func(tx *store.Tx) error { return tx.Unlink(ctx, p.ref, again.ID) })
 	p.out(t, "unlinked", secret)
+	if log, err := p.ChangesAbout(ctx, p.ref.Tenant, string(again.ID), 1); err != nil || len(log) != 1 || log[0].Action != store.IdentityUnlinked || !strings.Contains(log[0].Detail, `"s-ann"`) {
+		t.Errorf("the log doesn't say from what she was unlinked: %+v, %v", log, err)
+	}
+	p.refused(t, "unlinking her again", store.ErrNotFound, func(tx *store.Tx) error { return tx.Unlink(ctx, p.ref, again.ID) })
 	got("another subject, after unlinking", p, "s-new", external, "oid-ann", again.ID, nil)
 	got("the one before", p, "s-ann", external, "oid-ann", "", store.ErrOtherPerson)
 

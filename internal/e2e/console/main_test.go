@@ -254,9 +254,9 @@ func (h *house) hire(t *testing.T, userName string, role access.RoleID) {
 	})
 }
 
-// furnish makes what the demo doesn't show by itself: somebody who is blocked, a
-// site that is archived, a mapping that sleeps, since its group was deleted and came back, and a request that
-// was refused.
+// furnish makes what the demo doesn't show by itself: somebody who has signed in with
+// her provider and is blocked, a site that is archived, a mapping that sleeps, since
+// its group was deleted and came back, and a request that was refused.
 func (h *house) furnish(t *testing.T) {
 	t.Helper()
 	now, err := h.Snapshot(t.Context(), h.tenant.ID)
@@ -264,7 +264,15 @@ func (h *house) furnish(t *testing.T) {
 		t.Fatal(err)
 	}
 	blocked := h.user(t, eva)
+	record, err := h.PersonRecord(t.Context(), h.tenant.ID, blocked)
+	if err != nil {
+		t.Fatal(err)
+	}
 	h.write(t, func(ctx context.Context, tx *store.Tx) error {
+		from := store.ConnectionRef{Tenant: h.tenant.ID, ID: record.Connection}
+		if _, err := tx.Link(ctx, from, "https://login.example/waterland/v2.0", "8d1f5c0e-2b7a-4f3d-9c66-0e5b7a1d2f48", store.LinkUserName, eva); err != nil {
+			return err
+		}
 		_, err := tx.ChangePerson(ctx, blocked, func(p store.Person) store.Person { p.LoginAllowed = false; return p })
 		return err
 	})
