@@ -3,7 +3,9 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"io"
 	"maps"
 	"net/http"
@@ -51,6 +53,72 @@ func TestSecretsAreNowhere(t *testing.T) {
 	}
 }
 
+// wayIn is how a secret is used.
+type wayIn struct {
+	looks []string // addresses that show what it is for
+	path  string
+	form  url.Values
+}
+
+// waysIn makes one of each secret that lets somebody in who has no account, and notes
+// them.
+func (a consoleArranger) waysIn(h *heard) map[string]wayIn {
+	a.t.Helper()
+	ctx := a.t.Context()
+	var invitation, printed, link, first, glass string
+	a.write(func(ctx context.Context, tx *store.Tx) (err error) {
+		invited := store.Invitation{Kind: access.KindGuest, DisplayName: "Jan Klus", Email: "jan@klus.example"}
+		if _, invitation, err = tx.CreateInvitation(ctx, invited); err != nil {
+			return err
+		}
+		invited = store.Invitation{Kind: access.KindGuest, DisplayName: "Kim Klaar", Form: store.InvitationCode}
+		if _, printed, err = tx.CreateInvitation(ctx, invited); err != nil {
+			return err
+		}
+		if _, link, err = tx.CreateSetupLink(ctx, a.ref.ID); err != nil {
+			return err
+		}
+		_, glass, err = tx.CreateBreakGlass(ctx)
+		return err
+	})
+	tenant, err := a.EnsureTenant(ctx, store.Actor{Kind: store.ActorSystem}, "newcomer")
+	if err == nil {
+		err = a.Write(ctx, store.Actor{Tenant: tenant.ID, Kind: store.ActorCLI}, func(tx *store.Tx) error {
+			_, first, err = tx.CreateSetup(ctx)
+			return err
+		})
+	}
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	for name, secret := range map[string]string{"invitation": invitation, "printed code": printed, "set-up link": link, "first owner": first, "break-glass": glass} {
+		h.note(name, secret)
+	}
+	code := func(secret string) url.Values { return url.Values{"code": {secret}} }
+	return map[string]wayIn{
+		"invitation":   {[]string{"/i/" + invitation, "/i?" + code(invitation).Encode()}, "/i", code(invitation)},
+		"printed code": {[]string{"/i?" + code(printed).Encode()}, "/i", code(printed)},
+		"set-up link":  {[]string{"/setup/" + link}, "/setup/" + link + "/tokens", url.Values{}},
+		"first owner":  {[]string{"/setup?" + code(first).Encode()}, "/setup", url.Values{"code": {first}, "name": {"Nina Nieuw"}}},
+		"break-glass":  {[]string{"/break-glass?" + code(glass).Encode()}, "/break-glass", code(glass)},
+	}
+}
+
+// challenge begins something with a passkey, and gives what is to be signed.
+func (v *visitor) challenge(address string) string {
+	v.t.Helper()
+	answer, err := v.http.PostForm(address, nil)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	var options struct{ PublicKey struct{ Challenge string } }
+	if err := json.NewDecoder(answer.Body).Decode(&options); err != nil || options.PublicKey.Challenge == "" {
+		v.t.Fatalf("%s: status %d: %v", address, answer.StatusCode, err)
+	}
+	return options.PublicKey.Challenge
+}
+
 func secretsAreNowhere(t *testing.T, database string) {
 	h := &heard{secrets: map[string]string{}}
 	flags := append([]string{"--log-level=debug", "--metrics-listen=127.0.0.1:0"}, forSignIn...)
@@ -93,6 +161,8 @@ func secretsAreNowhere(t *testing.T, database string) {
 	}
 	h.note("webhook secret", hook.Secret)
 
+	waysIn := a.waysIn(h)
+
 	// Everything is used: as it is meant, twice, in the wrong place, and in addresses.
 	v := newVisitor(t)
 	back := v.begin(c.host, connection, "", op)
@@ -110,6 +180,30 @@ func secretsAreNowhere(t *testing.T, database string) {
 	}
 	v.finish(c.host, back)
 	c.do("GET", "/Users?filter=userName+eq+%22x%22", nil)
+	for name, way := range waysIn {
+		guest := newVisitor(t)
+		for _, path := range way.looks {
+			if status, _, _ := guest.get(c.host + path); status != http.StatusOK {
+				t.Errorf("%s: opening it: status %d", name, status)
+			}
+		}
+		for turn, want := range []int{http.StatusSeeOther, 0} { // the second time is too late
+			if status := guest.from("", c.host+way.path, way.form); status != want && want != 0 || status >= 500 {
+				t.Errorf("%s, turn %d: status %d, want %d", name, turn, status, want)
+			}
+		}
+		for _, cookie := range guest.http.Jar.Cookies(host) {
+			h.note(name+"'s cookie "+cookie.Name, cookie.Value)
+		}
+	}
+	for _, path := range []string{"/me/passkeys", "/login/passkey"} {
+		challenge := v.challenge(c.host + path + "/challenge")
+		h.note("challenge of "+path, challenge)
+		credential := fmt.Sprintf(`{"id":"eA","rawId":"eA","type":"public-key","response":{"clientDataJSON":%q}}`, base64.RawURLEncoding.EncodeToString([]byte(challenge)))
+		if status := v.from("", c.host+path, url.Values{"credential": {credential}}); status < 400 || status >= 500 {
+			t.Errorf("%s with a credential that proves nothing: status %d", path, status)
+		}
+	}
 	var pages bytes.Buffer
 	note := func(r *http.Response, err error) {
 		t.Helper()
@@ -194,8 +288,11 @@ func secretsAreNowhere(t *testing.T, database string) {
 			}
 		}
 	}
-	if len(h.secrets) < 10 {
-		t.Errorf("only %v were looked for", slices.Sorted(maps.Keys(h.secrets)))
+	for _, want := range []string{"cookie gatehouse", "client secret", "code", "verifier", "ID token", "invitation", "printed code", "set-up link", "first owner", "break-glass",
+		"invitation's cookie gatehouse", "break-glass's cookie gatehouse", "challenge of /me/passkeys", "challenge of /login/passkey"} {
+		if h.secrets[want] == "" {
+			t.Errorf("%s was not looked for, only %v", want, slices.Sorted(maps.Keys(h.secrets)))
+		}
 	}
 	t.Logf("leaks = %d of %d secrets in %d places, %d pages", leaks, len(h.secrets), len(tables), len(seen))
 }
