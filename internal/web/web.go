@@ -23,8 +23,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/google/uuid"
 )
 
 // HandlerFunc answers a request, or returns the error that its edge renders.
@@ -250,15 +248,13 @@ func withoutTokens(s string) string {
 	return token.ReplaceAllString(s, "gh*_…")
 }
 
-// Ids of requests are no secrets: they may come from a pool of random bytes.
-func init() { uuid.EnableRandPool() }
-
 // requestID gives a request its id, and what the answer's header says: the caller's
-// own, if it is a plain short one, or the same.
+// own, if it is a plain short one, or the same. Ours has 13 letters and digits at
+// most, since people read it to each other; it is no secret.
 func requestID(r *http.Request) (id, answered string) {
 	own := r.Header.Get("X-Request-Id")
 	if !plain(own) || withoutTokens(own) != own {
-		id = uuid.Must(uuid.NewV7()).String()
+		id = strconv.FormatUint(rand.Uint64(), 36)
 		return id, id
 	}
 	return own + "~" + strconv.FormatUint(rand.Uint64()>>24, 36), own
