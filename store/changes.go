@@ -68,7 +68,7 @@ func Actions() []string {
 		PasskeyAdded, PasskeyRenamed, PasskeyRemoved, PasskeyRefused,
 		DimensionCreated, DimensionChanged, DimensionRemoved, SiteCreated, SiteChanged, SiteMoved, SiteArchived, SiteRestored,
 		ProductCreated, ProductChanged, ProductRemoved, GrantCreated, GrantChanged, GrantEnded, GrantSleeping, GrantRelinked,
-		ProposalSaved,
+		ProposalSaved, ReviewOpened, ReviewKept, ReviewRemoved, ReviewFinished, ReviewWithdrawn,
 		WebhookCreated, WebhookRotated, WebhookDisabled, WebhookEnabled, WebhookRemoved,
 	}
 }

@@ -108,17 +108,21 @@ func (r reader) audience(tenant TenantID, a access.Audience) (string, []any) {
 		[]any{d.idList(valid(texts(a.Groups))), tenant, tenant, d.idList(valid(texts(a.Users))), tenant}
 }
 
-// SignedIn is when those of some users who have a session were last here.
+// SignedIn is when those of some users who ever signed in were last here: by their
+// sessions, while there are any, and else when the last of those began.
 func (r reader) SignedIn(ctx context.Context, tenant TenantID, users []access.UserID) (map[access.UserID]Instant, error) {
 	seen := make(map[access.UserID]Instant, len(users))
+	list := r.pool.dialect.idList(valid(texts(users)))
 	err := r.each(ctx, func(rows *sqlx.Rows) error {
 		var id access.UserID
 		var at Instant
 		err := rows.Scan(&id, &at)
 		seen[id] = at
 		return err
-	}, `SELECT user_id, MAX(seen_at) FROM sessions WHERE tenant_id = ? AND user_id IN (`+r.pool.dialect.ids+`) GROUP BY user_id`,
-		tenant, r.pool.dialect.idList(valid(texts(users))))
+	}, `SELECT user_id, MAX(at) FROM (
+			SELECT user_id, seen_at AS at FROM sessions WHERE tenant_id = ? AND user_id IN (`+r.pool.dialect.ids+`)
+			UNION ALL SELECT user_id, at FROM visits WHERE tenant_id = ? AND user_id IN (`+r.pool.dialect.ids+`)) v GROUP BY user_id`,
+		tenant, list, tenant, list)
 	return seen, err
 }
 

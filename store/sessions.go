@@ -177,9 +177,16 @@ func (tx *Tx) CreateSession(ctx context.Context, v Session) (Session, string, er
 	if err != nil {
 		return Session{}, "", fmt.Errorf("session of user %s: %w", v.UserID, err)
 	}
+	tx.visited(v.UserID)
 	tx.log(SessionCreated, subject{kind: "session", id: string(v.ID), name: who, connection: v.Connection},
 		map[string]string{"user": string(v.UserID), "method": v.Method, "address": v.Address})
 	return v, secret, nil
+}
+
+// visited notes when somebody last signed in: sessions are forgotten.
+func (tx *Tx) visited(user UserID) {
+	tx.later(`INSERT INTO visits (tenant_id, user_id, at) VALUES (?, ?, ?)
+		ON CONFLICT (tenant_id, user_id) DO UPDATE SET at = EXCLUDED.at`, tx.actor.Tenant, user, tx.now)
 }
 
 // lockLive locks a person who may sign in and gives her userName. ErrNotFound when

@@ -251,6 +251,7 @@ func (tx *Tx) DeleteUserIf(ctx context.Context, c ConnectionRef, id UserID, allo
 	tx.later(`DELETE FROM user_emails WHERE tenant_id = ? AND user_id = ?`, c.Tenant, id)
 	tx.later(`DELETE FROM views WHERE tenant_id = ? AND user_id = ?`, c.Tenant, id)
 	tx.later(`DELETE FROM drafts WHERE tenant_id = ? AND user_id = ?`, c.Tenant, id)
+	tx.later(`DELETE FROM visits WHERE tenant_id = ? AND user_id = ?`, c.Tenant, id)
 	if _, err := tx.exec(ctx, `DELETE FROM users WHERE tenant_id = ? AND id = ?`, c.Tenant, id); err != nil {
 		return fmt.Errorf("user %s: %w", id, err)
 	}

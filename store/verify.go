@@ -134,6 +134,9 @@ var verifyQueries = []struct{ name, query string }{
 	{"e-mail keys belong to a user of the connection", `
 		SELECT 'user ' || CAST(e.user_id AS text) FROM user_emails e
 		LEFT JOIN users u ON u.tenant_id = e.tenant_id AND u.id = e.user_id AND u.connection_id = e.connection_id WHERE u.id IS NULL`},
+	{"reviews are decided as a whole", `
+		SELECT 'review ' || CAST(p.review_id AS text) || ' user ' || CAST(p.user_id AS text) FROM review_people p
+		JOIN reviews v ON v.tenant_id = p.tenant_id AND v.id = p.review_id WHERE (p.decision <> '') <> (v.finished_at <> 0)`},
 	{"every tenant has a policy", `
 		SELECT 'tenant ' || CAST(t.id AS text) FROM tenants t LEFT JOIN policies p ON p.tenant_id = t.id WHERE p.tenant_id IS NULL`},
 	{"policy has the revision of a change in the log", `

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"testing"
+	"time"
 
 	"gatehouse/access"
 	"gatehouse/store"
@@ -54,6 +55,7 @@ func TestVerifyFindsDamage(t *testing.T) {
 		{check: "policy ended with a change in the log", damage: `UPDATE people_past SET end_change_id = '` + nobody + `'`},
 		{check: "the past ends after it began", damage: `UPDATE grants_past SET until = since - 1`},
 		{check: "the past ends after it began", damage: `UPDATE people_past SET until = since - 1`},
+		{check: "reviews are decided as a whole", damage: `UPDATE review_people SET decision = ''`},
 		{check: "file", sqlite: true, damage: `PRAGMA writable_schema = 1; DELETE FROM sqlite_master WHERE name = 'changes_by_subject'; PRAGMA schema_version = 999`},
 	}
 	onBoth(t, func(t *testing.T, url string) {
@@ -93,7 +95,7 @@ func TestVerifyFindsDamage(t *testing.T) {
 
 // spoilt are the tables that damages touch.
 var spoilt = []string{"policies", "sites", "sites_past", "grants", "grants_past", "people", "people_past",
-	"users", "users_past", "user_emails", "groups", "groups_past", "members", "members_past", "changes"}
+	"users", "users_past", "user_emails", "groups", "groups_past", "members", "members_past", "changes", "review_people"}
 
 // sound fills a database with something of every kind.
 func sound(t *testing.T, s *store.Store) {
@@ -129,8 +131,21 @@ func sound(t *testing.T, s *store.Store) {
 		if err := tx.DeleteGroup(ctx, p.ref, gone.ID); err != nil {
 			return err
 		}
+		if err := soundReview(ctx, tx, ids[1]); err != nil {
+			return err
+		}
 		return tx.DeleteUser(ctx, p.ref, ids[2])
 	})
+}
+
+// soundReview makes a review that is finished.
+func soundReview(ctx context.Context, tx *store.Tx, user store.UserID) error {
+	v, err := tx.OpenReview(ctx, store.Review{Name: "Wiki", ReviewScope: store.ReviewScope{Product: "wiki"}, Reviewer: user, DueAt: store.At(time.Now().Add(time.Hour))},
+		[]store.ReviewPerson{{UserID: user, Named: store.Named{Name: "bob"}}})
+	if err != nil {
+		return err
+	}
+	return tx.FinishReview(ctx, store.ReviewDecisions{Review: v.ID, People: []store.ReviewDecision{{User: user, Decided: store.DecidedKeep}}})
 }
 
 // soundPolicy makes something of every kind, and what it was before.

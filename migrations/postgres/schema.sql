@@ -395,6 +395,41 @@ CREATE TABLE public.requests (
     answer_note text NOT NULL
 );
 
+CREATE TABLE public.review_people (
+    tenant_id uuid NOT NULL,
+    review_id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    user_name text NOT NULL,
+    display_name text NOT NULL,
+    connection text NOT NULL,
+    kind text NOT NULL,
+    seen_at bigint NOT NULL,
+    flags text NOT NULL,
+    had text NOT NULL,
+    decision text NOT NULL,
+    why text NOT NULL
+);
+
+CREATE TABLE public.reviews (
+    tenant_id uuid NOT NULL,
+    id uuid NOT NULL,
+    name text NOT NULL,
+    site text NOT NULL,
+    product text NOT NULL,
+    role text NOT NULL,
+    previous_id uuid,
+    reviewer_id uuid NOT NULL,
+    reviewer_name text NOT NULL,
+    opened_by text NOT NULL,
+    opened_at bigint NOT NULL,
+    due_at bigint NOT NULL,
+    months bigint NOT NULL,
+    finished_at bigint NOT NULL,
+    withdrawn_at bigint NOT NULL,
+    ended_by text NOT NULL,
+    proposal text NOT NULL
+);
+
 CREATE TABLE public.seal_heads (
     tenant_id uuid NOT NULL,
     seq bigint NOT NULL,
@@ -581,6 +616,12 @@ CREATE TABLE public.views (
     path text NOT NULL,
     shared boolean NOT NULL,
     created_at bigint NOT NULL
+);
+
+CREATE TABLE public.visits (
+    tenant_id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    at bigint NOT NULL
 );
 
 CREATE TABLE public.webhook_deliveries (
@@ -780,6 +821,12 @@ ALTER TABLE ONLY public.providers
 ALTER TABLE ONLY public.requests
     ADD CONSTRAINT requests_pkey PRIMARY KEY (tenant_id, id);
 
+ALTER TABLE ONLY public.review_people
+    ADD CONSTRAINT review_people_pkey PRIMARY KEY (tenant_id, review_id, user_id);
+
+ALTER TABLE ONLY public.reviews
+    ADD CONSTRAINT reviews_pkey PRIMARY KEY (tenant_id, id);
+
 ALTER TABLE ONLY public.seal_heads
     ADD CONSTRAINT seal_heads_pkey PRIMARY KEY (tenant_id);
 
@@ -851,6 +898,9 @@ ALTER TABLE ONLY public.users
 
 ALTER TABLE ONLY public.views
     ADD CONSTRAINT views_pkey PRIMARY KEY (tenant_id, id);
+
+ALTER TABLE ONLY public.visits
+    ADD CONSTRAINT visits_pkey PRIMARY KEY (tenant_id, user_id);
 
 ALTER TABLE ONLY public.webhook_deliveries
     ADD CONSTRAINT webhook_deliveries_pkey PRIMARY KEY (tenant_id, id);
@@ -941,6 +991,10 @@ CREATE INDEX requests_by_resource ON public.requests USING btree (tenant_id, res
 
 CREATE INDEX requests_with_cause ON public.requests USING btree (tenant_id, connection_id, id) WHERE (cause <> ''::text);
 
+CREATE INDEX reviews_finished ON public.reviews USING btree (tenant_id, site, product, role, id) WHERE (finished_at <> 0);
+
+CREATE UNIQUE INDEX reviews_open ON public.reviews USING btree (tenant_id, site, product, role) WHERE ((finished_at = 0) AND (withdrawn_at = 0));
+
 CREATE INDEX sessions_by_expiry ON public.sessions USING btree (expires_at);
 
 CREATE INDEX sessions_by_provider ON public.sessions USING btree (tenant_id, connection_id, provider_session) WHERE (provider_session <> ''::text);
@@ -1023,6 +1077,9 @@ ALTER TABLE ONLY public.provider_domains
 
 ALTER TABLE ONLY public.providers
     ADD CONSTRAINT providers_tenant_id_connection_id_fkey FOREIGN KEY (tenant_id, connection_id) REFERENCES public.connections(tenant_id, id);
+
+ALTER TABLE ONLY public.review_people
+    ADD CONSTRAINT review_people_tenant_id_review_id_fkey FOREIGN KEY (tenant_id, review_id) REFERENCES public.reviews(tenant_id, id);
 
 ALTER TABLE ONLY public.setup_links
     ADD CONSTRAINT setup_links_tenant_id_connection_id_fkey FOREIGN KEY (tenant_id, connection_id) REFERENCES public.connections(tenant_id, id);

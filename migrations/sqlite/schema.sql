@@ -502,6 +502,48 @@ CREATE INDEX requests_by_resource ON requests (tenant_id, resource_id, id) WHERE
 
 CREATE INDEX requests_with_cause ON requests (tenant_id, connection_id, id) WHERE cause <> '';
 
+CREATE TABLE review_people (
+    tenant_id    text NOT NULL,
+    review_id    text NOT NULL,
+    user_id      text NOT NULL,
+    user_name    text NOT NULL,
+    display_name text NOT NULL,
+    connection   text NOT NULL,
+    kind         text NOT NULL,
+    seen_at      integer NOT NULL,
+    flags        text NOT NULL,
+    had          text NOT NULL,
+    decision     text NOT NULL,
+    why          text NOT NULL,
+    PRIMARY KEY (tenant_id, review_id, user_id),
+    FOREIGN KEY (tenant_id, review_id) REFERENCES reviews (tenant_id, id)
+) WITHOUT ROWID;
+
+CREATE TABLE reviews (
+    tenant_id     text NOT NULL,
+    id            text NOT NULL,
+    name          text NOT NULL,
+    site          text NOT NULL,
+    product       text NOT NULL,
+    role          text NOT NULL,
+    previous_id   text,
+    reviewer_id   text NOT NULL,
+    reviewer_name text NOT NULL,
+    opened_by     text NOT NULL,
+    opened_at     integer NOT NULL,
+    due_at        integer NOT NULL,
+    months        integer NOT NULL, -- until the next one; 0 for none
+    finished_at   integer NOT NULL,
+    withdrawn_at  integer NOT NULL,
+    ended_by      text NOT NULL,
+    proposal      text NOT NULL, -- the key of the save with its changes
+    PRIMARY KEY (tenant_id, id)
+);
+
+CREATE INDEX reviews_finished ON reviews (tenant_id, site, product, role, id) WHERE finished_at <> 0;
+
+CREATE UNIQUE INDEX reviews_open ON reviews (tenant_id, site, product, role) WHERE finished_at = 0 AND withdrawn_at = 0;
+
 CREATE TABLE seal_heads (
     tenant_id text PRIMARY KEY,
     seq       integer NOT NULL,
@@ -752,6 +794,13 @@ CREATE TABLE views (
 CREATE INDEX views_by_user ON views (tenant_id, user_id);
 
 CREATE INDEX views_shared ON views (tenant_id, id) WHERE shared;
+
+CREATE TABLE visits (
+    tenant_id text NOT NULL,
+    user_id   text NOT NULL,
+    at        integer NOT NULL,
+    PRIMARY KEY (tenant_id, user_id)
+) WITHOUT ROWID;
 
 CREATE TABLE webhook_deliveries (
     tenant_id  text NOT NULL,

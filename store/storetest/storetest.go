@@ -133,6 +133,9 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		{"Passkeys", passkeys},
 		{"Entrances", entrances},
 
+		{"Reviews", reviews},
+		{"LastVisits", lastVisits},
+
 		{"Baselines", baselines},
 		{"CrowdOnOneGroup", crowdOnOneGroup},
 		{"AskedTogether", askedTogether},
