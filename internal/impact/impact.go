@@ -38,6 +38,9 @@ type Proposal struct {
 	// Guests are people who would come by an invitation: they are previewed, and
 	// whoever saves makes the invitation.
 	Guests []Guest
+	// Review are the decisions of a review that the rest carries out; nil for none.
+	// They can be saved alone: that everybody keeps what they have.
+	Review *store.ReviewDecisions
 }
 
 // Relink binds a sleeping mapping to a group.
@@ -59,7 +62,7 @@ type Guest struct {
 	Grants []access.Grant
 }
 
-// Empty reports whether there is nothing to change.
+// Empty reports whether there is nothing to change in who has access.
 func (p *Proposal) Empty() bool {
 	return len(p.End)+len(p.Dimensions)+len(p.AddSites)+len(p.ChangeSites)+len(p.Products)+len(p.Change)+len(p.Relink)+len(p.Add)+
 		len(p.RemoveProducts)+len(p.RemoveDimensions)+len(p.People)+len(p.Guests) == 0
@@ -105,7 +108,10 @@ func (p *Proposal) Write(ctx context.Context, tx *store.Tx) (added []access.Gran
 			return nil, err
 		}
 	}
-	return added, nil
+	if p.Review != nil {
+		err = tx.FinishReview(ctx, *p.Review)
+	}
+	return added, err
 }
 
 func (p *Proposal) writeGrants(ctx context.Context, tx *store.Tx, made ids) ([]access.Grant, error) {

@@ -213,7 +213,7 @@ func (l *looker) preview(found store.Concerned) (*Preview, error) {
 	at := c.instant(l.now)
 	p := &Preview{At: at, Of: found.People, Before: c.before, After: c.after, Users: found.Users, Groups: found.Facts.Groups,
 		Counts: map[access.DifferenceKind]int{}, Refused: c.refused, change: c}
-	if c.Empty() {
+	if c.Empty() && c.Review == nil {
 		p.Refused = append(p.Refused, Refusal{Reason: Nothing})
 	}
 	l.grantees(p, found)

@@ -46,6 +46,11 @@ func (p *Proposal) against(before *access.Policy) (*change, error) {
 	for _, person := range p.People {
 		c.concerned.Users = append(c.concerned.Users, access.UserID(person.User))
 	}
+	if p.Review != nil {
+		for _, d := range p.Review.People {
+			c.concerned.Users = append(c.concerned.Users, access.UserID(d.User))
+		}
+	}
 	return c, nil
 }
 

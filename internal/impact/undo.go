@@ -122,6 +122,8 @@ func (u *undoer) undo(c store.Change) error {
 		}
 		u.People, u.left = append(u.People, PersonChange{User: store.UserID(c.SubjectID), Person: *before}), append(u.left, *after)
 		return nil
+	case store.ReviewKept, store.ReviewRemoved, store.ReviewFinished:
+		return nil // what was decided stays on record; what it changed are other parts
 	}
 	return ErrNoInverse
 }
