@@ -26,7 +26,7 @@ var table = map[string][]string{
 	"scim":            {"access", "store", "internal/web"},
 	"webhook":         {"access", "store", "internal/egress", "internal/seal"},
 	"api":             {"access", "store", "internal/web"},
-	"ui":              {"access", "store", "internal/impact", "internal/mail", "internal/policyfile", "internal/seal", "internal/web", "oidc"},
+	"ui":              {"access", "store", "internal/impact", "internal/mail", "internal/policyfile", "internal/review", "internal/seal", "internal/web", "oidc"},
 	"cmd/gatehouse": {"access", "api", "migrations", "oidc", "scim", "store", "ui", "webhook", "internal/mail", "internal/seal", "internal/web",
 		"internal/demoidp", "internal/fixture", "internal/policyfile", "internal/replay", "examples"}, // the demo's company, its provider and its player
 
@@ -47,6 +47,7 @@ var table = map[string][]string{
 	"internal/patchmodel":  {},
 	"internal/pgtest":      {},
 	"internal/replay":      {},
+	"internal/review":      {"access", "internal/impact", "store"},
 	"internal/seal":        {},
 }
 
