@@ -431,7 +431,9 @@ type changed struct {
 	User          string
 	DisplayName   string
 	Why           string
-	More          int // refusals that were only counted
+	Review        string
+	ReviewID      string `json:"review_id"`
+	More          int    // refusals that were only counted
 }
 
 func detailOf(c store.Change) changed {
@@ -529,6 +531,8 @@ func (t *teller) value(name string, c store.Change, d changed) span {
 		return span{Text: cmp.Or(d.Why, w.t("audit.unnamed"))}
 	case "more":
 		return span{Text: w.number(d.More)}
+	case "review":
+		return span{Text: d.Review, Href: t.v.link("/reviews/" + d.ReviewID)}
 	case "action":
 		return span{Text: c.Action}
 	}
@@ -548,6 +552,8 @@ func (t *teller) about(c store.Change) string {
 		return t.v.link("/products/" + url.PathEscape(c.SubjectName))
 	case "connection":
 		return t.v.link("/sync/" + c.SubjectID)
+	case "review":
+		return t.v.link("/reviews/" + c.SubjectID)
 	}
 	return ""
 }

@@ -230,7 +230,7 @@ func (s *Server) propose(w http.ResponseWriter, r *http.Request, v *visit, p pro
 		p.done = "/mappings/" + string(saved.Grants[0])
 	}
 	undo := "/changes/" + string(saved.Change) + "/revert"
-	if p.also != nil {
+	if p.also != nil || p.Empty() {
 		undo = ""
 	}
 	return s.say(w, r, cmp.Or(p.done, "/mappings"), undo, cmp.Or(p.said, map[bool]string{true: "impact.undone"}[p.undoes != ""], "impact.saved"))

@@ -73,12 +73,15 @@ func (s *Server) overview(w http.ResponseWriter, r *http.Request, v *visit) erro
 		may  access.PermissionID
 		make func(context.Context, *visit) (fact, error)
 		name string
+		// everywhere facts can't be cut up by sites.
+		everywhere bool
 	}{
-		{access.ConsoleConnections, s.syncFact, "overview.sync"},
-		{access.ConsoleAccess, s.endsFact, "overview.ends"},
-		{access.ConsolePeople, s.peopleFact, "overview.people"},
+		{access.ConsoleConnections, s.syncFact, "overview.sync", true},
+		{access.ConsoleAccess, s.endsFact, "overview.ends", true},
+		{access.ConsoleAccess, s.reviewsFact, "overview.reviews", false},
+		{access.ConsolePeople, s.peopleFact, "overview.people", false},
 	} {
-		if !v.may(one.may, access.LevelView) || one.may != access.ConsolePeople && v.scoped(one.may, access.LevelView) {
+		if !v.may(one.may, access.LevelView) || one.everywhere && v.scoped(one.may, access.LevelView) {
 			continue
 		}
 		f, err := one.make(ctx, v)

@@ -46,8 +46,8 @@ func TestOverview(t *testing.T) {
 		}
 
 		scoped := facts(bob)
-		if len(scoped) != 1 || !strings.Contains(scoped["People"], "18 people at your sites") || !strings.Contains(scoped["People"], "38 people elsewhere") {
-			t.Errorf("the administrator of a site sees %q, want the people there alone", scoped)
+		if len(scoped) != 2 || !strings.Contains(scoped["Reviews"], "No review is open") || !strings.Contains(scoped["People"], "18 people at your sites") || !strings.Contains(scoped["People"], "38 people elsewhere") {
+			t.Errorf("the administrator of a site sees %q, want the people there and the reviews alone", scoped)
 		}
 		if got := g.get(eva, "/"); got.header.Get("Location") != "/me" {
 			t.Errorf("somebody without rights: status %d to %q, want her own access", got.status, got.header.Get("Location"))

@@ -68,11 +68,12 @@ type page struct {
 
 func (p *page) frame() *page { return p }
 
-// navItem is a line of the navigation.
+// navItem is a line of the navigation. Work is how much waits there for the visitor.
 type navItem struct {
 	Path    string
 	Text    string
 	Current bool
+	Work    int
 }
 
 // navigation is the console's, in order. An entry is shown to those who may open it.
@@ -85,6 +86,7 @@ var navigation = []struct{ path, text string }{
 	{"/sites", "nav.sites"},
 	{"/products", "nav.products"},
 	{"/sync", "nav.sync"},
+	{"/reviews", "nav.reviews"},
 	{"/invitations", "nav.invitations"},
 	{"/audit", "nav.audit"},
 	{"/settings", "nav.settings"},
@@ -106,10 +108,14 @@ func (v *visit) page(title string, values ...any) page {
 			continue
 		}
 		here, _, _ := strings.Cut(v.path, "?")
-		p.Nav = append(p.Nav, navItem{
+		item := navItem{
 			Path: entry.path, Text: v.words.t(entry.text),
 			Current: here == entry.path || entry.path != "/" && strings.HasPrefix(here, entry.path+"/"),
-		})
+		}
+		if entry.path == "/reviews" {
+			item.Work = v.work()
+		}
+		p.Nav = append(p.Nav, item)
 	}
 	return p
 }

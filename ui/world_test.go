@@ -138,6 +138,9 @@ func stock(g *rig) *world {
 	})
 	bySam := store.Actor{Tenant: g.actor.Tenant, Kind: store.ActorPerson, ID: string(g.users[sam])}
 	err := g.Write(g.t.Context(), bySam, func(tx *store.Tx) (err error) {
+		if w.outside["review"], err = w.openReview(tx, w.outside, "Vlissingen", g.users[sam]); err != nil {
+			return err
+		}
 		w.outside["invitation"], _, err = w.invite(tx, w.outside, "Klaas Buiten", g.users[sam])
 		return err
 	})
@@ -221,6 +224,9 @@ func (w *world) furnish(actor store.Actor, t things, owner store.UserID) {
 		if _, t["glass"], err = tx.CreateBreakGlass(ctx); err != nil {
 			return err
 		}
+		if t["review"], err = w.openReview(tx, t, "Uithof", owner); err != nil {
+			return err
+		}
 		view, err := tx.SaveView(ctx, store.View{UserID: owner, Name: "Active ones", Path: "/people?state=active"})
 		if err != nil {
 			return err
@@ -292,6 +298,21 @@ func (w *world) invite(tx *store.Tx, t things, name string, sponsor store.UserID
 			Scope: access.Scope{Sites: map[access.DimensionID]access.Selection{"site": {Sites: []access.SiteID{access.SiteID(t["site"])}}}}}},
 	})
 	return string(one.ID), secret, err
+}
+
+// openReview opens a review of a company's site, in which one person is to be decided
+// about.
+func (w *world) openReview(tx *store.Tx, t things, name string, reviewer store.UserID) (string, error) {
+	policy, err := tx.Policy(w.t.Context())
+	if err != nil {
+		return "", err
+	}
+	g, _ := policy.Grant(access.GrantID(t["mapping"]))
+	one, err := tx.OpenReview(w.t.Context(), store.Review{Name: name, ReviewScope: store.ReviewScope{Site: access.SiteID(t["site"])}, Reviewer: reviewer, ReviewerName: "The owner",
+		DueAt: store.At(now.AddDate(0, 0, 14)), Months: 3},
+		[]store.ReviewPerson{{UserID: store.UserID(t["person"]), Named: store.Named{Name: "somebody", Connection: "a provider"}, Kind: access.KindEmployee, Flags: []store.ReviewFlag{store.FlagFirst},
+			ReviewHad: store.ReviewHad{Now: []store.ReviewHolding{{Grant: g, Groups: []store.ReviewGroup{{ID: g.Subject.Group, Name: "a group"}}}}}}})
+	return string(one.ID), err
 }
 
 func (w *world) connection(tenant store.TenantID, id string) (store.Connection, error) {
