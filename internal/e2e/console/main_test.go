@@ -255,8 +255,8 @@ func (h *house) hire(t *testing.T, userName string, role access.RoleID) {
 }
 
 // furnish makes what the demo doesn't show by itself: somebody who has signed in with
-// her provider and is blocked, a site that is archived, a mapping that sleeps, since
-// its group was deleted and came back, and a request that was refused.
+// her provider and is blocked, a site that is archived, one that is reviewed, a mapping
+// that sleeps, since its group was deleted and came back, and a request that was refused.
 func (h *house) furnish(t *testing.T) {
 	t.Helper()
 	now, err := h.Snapshot(t.Context(), h.tenant.ID)
@@ -282,6 +282,9 @@ func (h *house) furnish(t *testing.T) {
 				_, err := tx.ChangeSite(ctx, site.ID, func(s access.Site) access.Site { s.Archived = true; return s })
 				return err
 			})
+		}
+		if site.Key == "uithof" {
+			h.startReview(t, site.ID)
 		}
 	}
 	connections, err := h.Connections(t.Context(), h.tenant.ID)

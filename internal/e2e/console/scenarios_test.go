@@ -3,7 +3,11 @@ package console
 import (
 	"context"
 	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +15,8 @@ import (
 	"gatehouse/access"
 	"gatehouse/internal/browser"
 	"gatehouse/store"
+
+	"github.com/PuerkitoBio/goquery"
 )
 
 // A scenario is what somebody comes to the console for: how it is done, and in how
@@ -29,6 +35,7 @@ var scenarios = []scenario{
 	{"see why Alice may be in Utrecht", 3, 3, sam, whyAlice},
 	{"the same by keys alone", 0, 0, sam, whyAliceByKeys},
 	{"undo a wrong mapping, seeing the effect first", 2, 2, sam, undoAMapping},
+	{"review 25 people of a site, seven of them one by one", 10, 11, sam, reviewASite},
 }
 
 // TestScenarios does what people come for as they would, and counts.
@@ -171,6 +178,142 @@ func undoAMapping(t *testing.T, h *house, p *browser.Page, script bool) {
 	p.WaitText("Undone")
 	if got := granted(t, h, wrong); len(got) != 0 {
 		t.Errorf("the group still has %+v", got)
+	}
+}
+
+// depot is the site that is reviewed, with how many have something there and how many
+// of them are to be decided about one by one.
+const (
+	depot      = "Depot"
+	atDepot    = 25
+	oneByOne   = 7
+	newAtDepot = "Night shift"
+)
+
+// reviewDepot has a site reviewed once, changes what some have there, and starts the
+// next review. It gives the names of those who are to be decided about, and one of them
+// who has it by groups.
+func reviewDepot(t *testing.T, h *house) (asked []string, member string) {
+	t.Helper()
+	c, err := h.ConnectionNamed(t.Context(), h.tenant.ID, "entra")
+	if err != nil {
+		t.Fatal(err)
+	}
+	now, err := h.Snapshot(t.Context(), h.tenant.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	site := access.SiteID("")
+	// Who administers the console everywhere has something at every site.
+	admins, members := map[access.UserID]bool{}, []store.MemberID{}
+	for _, g := range now.Grants {
+		if g.Product == access.ConsoleID && g.Subject.User != "" && g.Scope.Everywhere {
+			admins[g.Subject.User] = true
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(now.Facts.People)) {
+		person := now.Facts.People[id]
+		if now.Users[id].Connection == c.Name && person.Live(h.Now()) && !admins[id] && len(members)+len(admins) < atDepot {
+			members = append(members, store.MemberID(id))
+		}
+	}
+	group := func(tx *store.Tx, name string, members []store.MemberID) error {
+		doc := fmt.Appendf(nil, `{"displayname":%q}`, store.Fold(name))
+		g, _, err := tx.CreateGroup(t.Context(), c.Ref(), store.Group{DisplayName: name, Doc: doc, Search: doc}, members)
+		if err != nil {
+			return err
+		}
+		_, err = tx.AddGrants(t.Context(), access.Grant{Subject: access.Grantee{Group: access.GroupID(g.ID)}, Effect: access.Allow, Product: "locks", Role: "key", Origin: access.OriginMapping,
+			Scope: access.Scope{Sites: map[access.DimensionID]access.Selection{"building": {Sites: []access.SiteID{site}}}}})
+		return err
+	}
+	h.write(t, func(ctx context.Context, tx *store.Tx) error {
+		if err := tx.SetDimension(ctx, access.Dimension{ID: "building", Name: "Buildings"}); err != nil {
+			return err
+		}
+		made, err := tx.AddSites(ctx, access.Site{ID: store.NewSiteID(), Dimension: "building", Key: "depot", Name: depot})
+		if err != nil {
+			return err
+		}
+		site = made[0].ID
+		err = tx.SetProduct(ctx, access.Product{ID: "locks", Name: "Locks", Dimensions: []access.DimensionID{"building"}, Permissions: []access.Permission{{ID: "open", Name: "Open"}},
+			Roles: []access.Role{{ID: "key", Name: "Key", Permissions: map[access.PermissionID]access.Level{"open": access.LevelAllow}}}})
+		if err != nil {
+			return err
+		}
+		return group(tx, "Day shift", members)
+	})
+	form := h.startReview(t, site)
+	h.keepAll(t, form)
+	h.write(t, func(ctx context.Context, tx *store.Tx) error {
+		return group(tx, newAtDepot, members[:oneByOne-len(admins)])
+	})
+	page := h.get(t, sam, h.startReview(t, site))
+	asked = page.Find("#decide a.big").Map(func(_ int, a *goquery.Selection) string { return a.Text() })
+	if same := page.Find("#decide details li").Length(); len(asked) != oneByOne || same != atDepot-oneByOne {
+		t.Fatalf("%d are asked about and %d are not, want %d and %d: %q", len(asked), same, oneByOne, atDepot-oneByOne, asked)
+	}
+	return asked, now.Users[access.UserID(members[0])].DisplayName
+}
+
+// startReview starts the review of a site, and gives the address of its form.
+func (h *house) startReview(t *testing.T, site access.SiteID) string {
+	t.Helper()
+	started := h.submit(t, "/reviews/new?of=site/"+string(site), nil)
+	if started.status != http.StatusSeeOther {
+		t.Fatalf("start a review: status %d: %s", started.status, started.Find("main").Text())
+	}
+	return started.header.Get("Location")
+}
+
+// keepAll decides that everybody keeps what they have.
+func (h *house) keepAll(t *testing.T, form string) {
+	t.Helper()
+	query := url.Values{}
+	h.get(t, sam, form).Find("#decide input[value=keep], #decide input[name=same]").Each(func(_ int, input *goquery.Selection) {
+		query.Set(input.AttrOr("name", ""), input.AttrOr("value", ""))
+	})
+	page, body := h.get(t, sam, h.submit(t, "/drafts?for="+form, query).header.Get("Location")), url.Values{}
+	page.Find("#impact form input").Each(func(_ int, input *goquery.Selection) { body.Set(input.AttrOr("name", ""), input.AttrOr("value", "")) })
+	if saved := h.submit(t, page.Find("#impact form").AttrOr("action", ""), body); saved.status != http.StatusSeeOther {
+		t.Fatalf("keep all: status %d: %s", saved.status, saved.Find("#impact").Text())
+	}
+}
+
+// submit sends a form as Sam's browser would.
+func (h *house) submit(t *testing.T, path string, form url.Values) document {
+	t.Helper()
+	return h.do(t, sam, "POST", path, form.Encode(), http.Header{"Content-Type": {"application/x-www-form-urlencoded"}, "Origin": {h.url}})
+}
+
+// reviewASite decides about seven of 25 people, and confirms the others together.
+func reviewASite(t *testing.T, h *house, p *browser.Page, script bool) {
+	asked, leaver := reviewDepot(t, h)
+	p.Open("/reviews")
+	p.Follow("link", depot)
+	for _, name := range asked {
+		if name == leaver {
+			p.Click("radio", "Deny it here "+name)
+			continue
+		}
+		p.Click("radio", "Keep "+name)
+	}
+	p.Click("checkbox", "I have looked at these 18 people…")
+	if !script {
+		p.Follow("button", "Preview")
+	}
+	p.WaitText("1 person loses access")
+	p.WaitText("24 people stay as they are")
+	p.Follow("button", "Save: take access from 1 person")
+	p.WaitText("The review is finished")
+	p.WaitText("24 kept, 1 removed")
+	now, err := h.Snapshot(t.Context(), h.tenant.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	denied := slices.DeleteFunc(now.Grants, func(g access.Grant) bool { return g.Product != "locks" || g.Effect != access.Deny })
+	if len(denied) != 1 || now.Users[denied[0].Subject.User].DisplayName != leaver || denied[0].Reason != "Access review of "+depot {
+		t.Errorf("denied are %+v, want %s at %s", denied, leaver, depot)
 	}
 }
 
