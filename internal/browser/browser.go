@@ -109,8 +109,8 @@ type Page struct {
 	open   map[network.RequestID]cdp.LoaderID // requests without an answer, by the page that made them
 }
 
-// Load is what came over the network since the page was opened. A busy browser may
-// ask for its icon twice: an address counts once.
+// Load is what came over the network since the page was opened. An address counts
+// once, what a data: address holds not at all.
 type Load struct {
 	Addresses []string
 	Bytes     int64 // with headers, as packed
@@ -175,7 +175,7 @@ func (p *Page) hear(event any) {
 			maps.DeleteFunc(p.open, func(_ network.RequestID, of cdp.LoaderID) bool { return of != e.Frame.LoaderID })
 		}
 	case *network.EventRequestWillBeSent:
-		if !slices.Contains(p.load.Addresses, e.Request.URL) {
+		if !strings.HasPrefix(e.Request.URL, "data:") && !slices.Contains(p.load.Addresses, e.Request.URL) {
 			p.load.Addresses = append(p.load.Addresses, e.Request.URL)
 		}
 		p.open[e.RequestID] = e.LoaderID
