@@ -317,7 +317,11 @@ func openPostgres(url string, opts Options) (read, write *pool, err error) {
 	if cfg.Runtime == nil {
 		cfg.Runtime = map[string]string{}
 	}
-	for k, v := range map[string]string{"statement_timeout": opts.statementTimeout(), "lock_timeout": "15s", "idle_in_transaction_session_timeout": "60s"} {
+	for k, v := range map[string]string{
+		"statement_timeout": opts.statementTimeout(), "lock_timeout": "15s", "idle_in_transaction_session_timeout": "60s",
+		// To compile a query of lists or previews takes longer than to run it.
+		"jit": "off",
+	} {
 		if _, set := cfg.Runtime[k]; !set {
 			cfg.Runtime[k] = v
 		}
