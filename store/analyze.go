@@ -51,7 +51,7 @@ func (s *Store) analyzeFresh(ctx context.Context) error {
 		Large bool   `db:"large"`
 	}
 	err := s.list(ctx, &tables, `SELECT relname, pg_relation_size(oid) >= 50 * 8192 AS large FROM pg_class
-		WHERE relname IN ('users', 'user_emails', 'groups', 'members') AND reltuples < 0
+		WHERE relname IN ('users', 'user_emails', 'user_words', 'groups', 'members') AND reltuples < 0
 		AND relnamespace = CAST(current_schema() AS regnamespace)`)
 	if err != nil {
 		return err

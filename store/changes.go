@@ -127,7 +127,7 @@ func (tx *Tx) record(ctx context.Context) error {
 		tx.lastChange = c.ID
 	}
 	tx.changes = nil
-	if tx.work.tx == nil && !slices.ContainsFunc(tx.waiting, func(st statement) bool { return !st.insert }) {
+	if tx.work.tx == nil && !slices.ContainsFunc(tx.waiting, func(st statement) bool { return st.width == 0 }) {
 		return tx.failed
 	}
 	for _, st := range tx.store.sizeStatements(tx.sizes, tx.work.slot) {

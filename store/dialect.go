@@ -57,10 +57,19 @@ type dialect struct {
 	// of their ids, so that the same groups are the same text. Before it stands a +
 	// when one of them may be within others.
 	groupsOfUser string
+	// wordRows is an INSERT of a row of user_words for each of some words. Its rows are
+	// tenants and users with a JSON array of words, for the reason of fewRows.
+	wordRows string
+	// splitUsers are the rows that user_words must have.
+	splitUsers string
 	// elements unfolds a JSON array of the searchable document into rows of
 	// e.value; elementText is a simple element as text.
 	elements    func(array string) string
 	elementText string
+	// hasWord tests whether a word of a user u's names begins with a word, which is
+	// given as wordPattern makes it.
+	hasWord     string
+	wordPattern func(word string) string
 	// contains tests for a substring; number makes a number of text that is one;
 	// binary makes text compare by bytes; boolean is what ->> gives for one.
 	contains func(text string) string
@@ -153,6 +162,13 @@ var sqliteDialect = &dialect{
 			|| json_group_array(json_object('value', id, 'display', display_name, 'type', 'direct'))
 		FROM (SELECT g.id, g.display_name, g.within FROM members m JOIN groups g ON g.tenant_id = m.tenant_id AND g.id = m.group_id
 			WHERE m.tenant_id = u.tenant_id AND m.user_id = u.id ORDER BY m.group_id))`,
+	wordRows: `INSERT INTO user_words (tenant_id, user_id, word)
+		SELECT v.column1, v.column2, w.value FROM (VALUES %s) v CROSS JOIN json_each(v.column3) w`,
+	splitUsers: `SELECT u.tenant_id, w.value AS word, u.id AS user_id FROM users u
+		CROSS JOIN json_each(gatehouse_words(u.display_name_key || ' ' || substr(u.user_name_key, 1, instr(u.user_name_key || '@', '@') - 1))) w
+		WHERE substr(u.display_name_key, 1, length(w.value)) <> w.value AND substr(u.user_name_key, 1, length(w.value)) <> w.value`,
+	hasWord:     "' ' || u.display_name_key || ' ' || substr(u.user_name_key, 1, instr(u.user_name_key || '@', '@') - 1) GLOB ?",
+	wordPattern: func(word string) string { return "*" + separators + word + "*" },
 	elements:    func(array string) string { return "json_each(" + array + ") AS e" },
 	elementText: "e.value",
 	contains:    func(text string) string { return "instr(" + text + ", ?) > 0" },
@@ -238,6 +254,13 @@ var postgresDialect = &dialect{
 			|| COALESCE(CAST(json_agg(json_build_object('value', id, 'display', display_name, 'type', 'direct')) AS text), '[]')
 		FROM (SELECT g.id, g.display_name, g.within FROM members m JOIN groups g ON g.tenant_id = m.tenant_id AND g.id = m.group_id
 			WHERE m.tenant_id = u.tenant_id AND m.user_id = u.id ORDER BY m.group_id) g)`,
+	wordRows: `INSERT INTO user_words (tenant_id, user_id, word)
+		SELECT CAST(v.column1 AS uuid), CAST(v.column2 AS uuid), jsonb_array_elements_text(CAST(v.column3 AS jsonb)) FROM (VALUES %s) v`,
+	splitUsers: `SELECT DISTINCT u.tenant_id, w.word, u.id AS user_id FROM users u
+		CROSS JOIN LATERAL regexp_split_to_table(u.display_name_key || ' ' || split_part(u.user_name_key, '@', 1), '` + separators + `+') w (word)
+		WHERE w.word <> '' AND NOT starts_with(u.display_name_key, w.word) AND NOT starts_with(u.user_name_key, w.word)`,
+	hasWord:     "' ' || u.display_name_key || ' ' || split_part(u.user_name_key, '@', 1) ~ CAST(? AS text)",
+	wordPattern: func(word string) string { return separators + word },
 	elements: func(array string) string {
 		return "jsonb_array_elements(CASE jsonb_typeof(" + array + ") WHEN 'array' THEN " + array + " ELSE '[]' END) AS e(value)"
 	},
@@ -294,7 +317,11 @@ func openPostgres(url string, opts Options) (read, write *pool, err error) {
 	if cfg.Runtime == nil {
 		cfg.Runtime = map[string]string{}
 	}
-	for k, v := range map[string]string{"statement_timeout": opts.statementTimeout(), "lock_timeout": "15s", "idle_in_transaction_session_timeout": "60s"} {
+	for k, v := range map[string]string{
+		"statement_timeout": opts.statementTimeout(), "lock_timeout": "15s", "idle_in_transaction_session_timeout": "60s",
+		// To compile a query of lists or previews takes longer than to run it.
+		"jit": "off",
+	} {
 		if _, set := cfg.Runtime[k]; !set {
 			cfg.Runtime[k] = v
 		}

@@ -90,3 +90,22 @@ func (s *Store) Prepared() int {
 func (tx *Tx) Walk(ctx context.Context, f func(), query string) error {
 	return tx.each(ctx, func(*sqlx.Rows) error { f(); return nil }, query)
 }
+
+// MigrateDown takes a database back to an older schema.
+func MigrateDown(ctx context.Context, url string, version int64) error {
+	d, err := dialectOf(url)
+	if err != nil {
+		return err
+	}
+	_, write, err := d.open(url, Options{})
+	if err != nil {
+		return err
+	}
+	defer write.close()
+	p, err := provider(write.db.DB, d, true)
+	if err != nil {
+		return err
+	}
+	_, err = p.DownTo(ctx, version)
+	return err
+}

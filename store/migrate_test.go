@@ -2,9 +2,11 @@ package store_test
 
 import (
 	"flag"
+	"fmt"
 	"net/url"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -113,6 +115,37 @@ func TestMigrate(t *testing.T) {
 		}
 		if _, err := open(t, url, store.Options{}).TenantNamed(t.Context(), "acme"); err != nil {
 			t.Errorf("after migrating again: %v, want all there", err)
+		}
+	})
+}
+
+// TestMigrationFindsWords has people whom a database holds from before it had their
+// words: they are found like those who come later.
+func TestMigrationFindsWords(t *testing.T) {
+	onBoth(t, func(t *testing.T, url string) {
+		s := open(t, url, store.Options{})
+		p := acme(t, s)
+		names := []string{"Ann Smit", "Máire O’Neill\u00a0Ruiz\u2011Öz (extern)", "1\t2\n3.4:5@6[7]8\\9^a_b`c{d|e}f~g\"h'i*j?k", "田中 太郎\u3000x", " -- ", "Ǆ ß ı"}
+		for i, name := range names {
+			p.write(t, func(tx *store.Tx) error {
+				u := person(fmt.Sprintf("user%d", i), true)
+				u.DisplayName = name
+				_, err := tx.CreateUser(t.Context(), p.ref, u)
+				return err
+			})
+		}
+		clean(t, s)
+		db := raw(t, url)
+		const words = `SELECT CAST(user_id AS text) || ' ' || word FROM user_words ORDER BY 1`
+		want := column(t, db, words)
+		if err := store.MigrateDown(t.Context(), url, 16); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := store.Migrate(t.Context(), url); err != nil {
+			t.Fatal(err)
+		}
+		if got := column(t, db, words); !slices.Equal(got, want) || len(got) < 25 {
+			t.Errorf("got %q, want %q", got, want)
 		}
 	})
 }

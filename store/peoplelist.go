@@ -12,9 +12,9 @@ import (
 
 // PeopleFilter says which people of a tenant to list; the zero one picks all.
 type PeopleFilter struct {
-	// Text is what somebody types who looks for somebody: each of its words is part
-	// of the display name or the user name, or all of it is an e-mail address. Case
-	// doesn't matter.
+	// Text is what somebody types who looks for somebody. Each of its words is how a
+	// word of the display name, or of the user name up to an @, begins. With an @ it is
+	// how the user name begins, or an e-mail address. Case doesn't matter.
 	Text       string
 	Connection ConnectionID
 	State      PersonState
@@ -53,230 +53,343 @@ func (s Somebody) Key() PeopleKey {
 
 // maxWords bounds what a text is looked for by. maxFew is how many people a list is
 // made from by looking at each; whoever is one of more is soon found by going
-// through all in the order of names.
+// through all in the order of names. With a word that no more than maxCommon have,
+// it is still quicker to sort those. Of what more have, firstLook times as many
+// people as a page has room for mostly fill it.
 const (
-	maxWords = 5
-	maxFew   = 2000
+	maxWords  = 8
+	maxFew    = 2000
+	maxCommon = 8000
+	firstLook = 30
 )
 
 // PeopleList is a list of people: those whom a filter picks. To make it, the store
 // looks whether some part of the filter is about few people; then the list is made
 // from those, and otherwise by going through all by name.
 type PeopleList struct {
-	filter      PeopleFilter
-	words       []string
 	store       *Store
 	dialect     *dialect
 	tenant      TenantID
-	now         Instant
 	connections []ConnectionID
-	few         []string
-	isFew       bool
+	// parts are what everybody on the list fulfils. Lead is the one that the list is
+	// counted from, and made from if that is sorted; nil if that is everybody.
+	parts  []*part
+	lead   *part
+	sorted bool
+	// common says that so many may be in the lead that it is only made from that when
+	// a first look hasn't found enough.
+	common bool
+	// nobody says that they are none at all.
+	nobody bool
+}
+
+// part is one of the conditions of a list.
+type part struct {
+	// where is what a user u must fulfil.
+	where clause
+	// ids is a query for those who may fulfil it: for nobody else, if it is exact. All
+	// of them are there, some more than once. It is empty where there is none.
+	ids   clause
+	exact bool
 }
 
 // People makes the list of the people of a tenant whom a filter picks.
 func (s *Store) People(ctx context.Context, tenant TenantID, f PeopleFilter) (*PeopleList, error) {
-	l := &PeopleList{filter: f, store: s, dialect: s.pool.dialect, tenant: tenant, now: At(s.now())}
+	l := &PeopleList{store: s, dialect: s.pool.dialect, tenant: tenant}
 	if !isText(f.Text) || f.Connection != "" && !validID(string(f.Connection)) {
-		l.isFew = true // none
+		l.nobody = true
 		return l, nil
 	}
-	l.words = strings.Fields(Fold(f.Text))
-	l.words = l.words[:min(len(l.words), maxWords)]
-	l.filter.Among = slices.DeleteFunc(slices.Clone(f.Among), func(a access.Audience) bool { return a.Everyone })
 	if f.Connection != "" {
 		l.connections = []ConnectionID{f.Connection}
+		in := &part{}
+		in.where.add(`u.connection_id = ?`, f.Connection)
+		l.parts = append(l.parts, in)
 	} else if err := s.list(ctx, &l.connections, `SELECT id FROM connections WHERE tenant_id = ? ORDER BY id`, tenant); err != nil {
 		return nil, err
 	}
-	l.isFew = len(l.connections) == 0
+	l.nobody = len(l.connections) == 0
+	switch text, typed := strings.TrimSpace(Fold(f.Text)), words(Fold(f.Text)); {
+	case text == "":
+	case strings.Contains(text, "@"):
+		l.parts = append(l.parts, l.addressed(text))
+	case len(typed) == 0:
+		l.nobody = true
+		return l, nil
+	default:
+		named, err := l.named(ctx, typed[:min(len(typed), maxWords)])
+		if err != nil {
+			return nil, err
+		}
+		l.parts, l.sorted = append(l.parts, named), true
+	}
+	for _, a := range f.Among {
+		if a.Everyone {
+			continue
+		}
+		among, err := l.among(ctx, a)
+		if err != nil {
+			return nil, err
+		}
+		l.parts = append(l.parts, among)
+	}
+	if f.State != "" {
+		l.parts = append(l.parts, l.in(f.State, At(s.now())))
+	}
 	return l, l.narrow(ctx)
 }
 
-// nobody reports whether the list is known to be empty.
-func (l *PeopleList) nobody() bool { return l.isFew && len(l.few) == 0 }
+// narrow looks for a part that few people fulfil.
+func (l *PeopleList) narrow(ctx context.Context) error {
+	for i, p := range l.parts {
+		if p.ids.text.Len() == 0 {
+			continue
+		}
+		var ids []string
+		err := l.store.list(ctx, &ids, `SELECT i.id FROM (`+p.ids.text.String()+`) i LIMIT ?`, append(slices.Clip(p.ids.args), maxFew+1)...)
+		if err != nil {
+			return err
+		}
+		if l.lead == nil {
+			l.lead = p
+		}
+		if len(ids) <= maxFew {
+			l.lead, l.sorted, l.common, l.nobody = &part{exact: true}, true, false, len(ids) == 0
+			l.lead.ids.add(l.dialect.idRows, l.dialect.idList(ids))
+			if p.exact {
+				l.parts = slices.Delete(l.parts, i, i+1)
+			}
+			return nil
+		}
+	}
+	return nil
+}
 
 // Page gives people by display name, at most limit of them behind a place, with
 // what it takes to decide about each: all as fresh as one snapshot. The policy is
 // nil when nobody is found.
 func (l *PeopleList) Page(ctx context.Context, after PeopleKey, limit int) ([]Somebody, *access.Policy, error) {
-	if l.nobody() || limit <= 0 {
+	if l.nobody || limit <= 0 {
 		return nil, nil, nil
 	}
 	if after.ID != "" && !validID(string(after.ID)) || !isText(after.Name) {
 		return nil, nil, fmt.Errorf("after %q: %w", after.ID, ErrNotFound)
 	}
-	query, args := l.page(after, limit)
-	return l.store.somebodies(ctx, l.tenant, false, query, args...)
+	if l.common {
+		query := l.page(after, limit, firstLook*limit)
+		found, policy, err := l.store.somebodies(ctx, l.tenant, false, query.text.String(), query.args...)
+		if err != nil || len(found) == limit {
+			return found, policy, err
+		}
+	}
+	query := l.page(after, limit, 0)
+	return l.store.somebodies(ctx, l.tenant, false, query.text.String(), query.args...)
 }
 
 // Count counts the list, up to most; one more means that it is longer.
 func (l *PeopleList) Count(ctx context.Context, most int) (n int, err error) {
-	if l.nobody() {
+	if l.nobody {
 		return 0, nil
 	}
-	w := l.where(false)
+	where := l.where(l.lead)
+	if l.lead != nil && where.text.Len() == 0 {
+		return l.countLead(ctx, most)
+	}
+	w := &clause{}
+	if l.lead == nil {
+		w.add(`users u WHERE u.tenant_id = ?`, l.tenant)
+		w.put(where)
+	} else {
+		w.put(l.led(where))
+	}
 	w.add(` LIMIT ?`, most+1)
-	err = l.store.get(ctx, &n, `SELECT COUNT(*) FROM (SELECT 1 FROM users u WHERE u.tenant_id = ?`+w.text.String()+`) n`, append([]any{l.tenant}, w.args...)...)
+	err = l.store.get(ctx, &n, `SELECT COUNT(*) FROM (SELECT 1 FROM `+w.text.String()+`) n`, w.args...)
 	return n, err
 }
 
-// narrow looks for a part of the filter that few people fulfil.
-func (l *PeopleList) narrow(ctx context.Context) error {
-	words := slices.SortedFunc(slices.Values(l.words), func(a, b string) int { return cmp.Compare(len(b), len(a)) })
-	for _, word := range words {
-		if err := l.narrowByWord(ctx, word); err != nil || l.isFew {
-			return err
+// countLead counts those of the lead. Twice as many rows as people are wanted have
+// enough of them in it, unless many come more often than twice: PostgreSQL would read
+// all rows before it counts the first.
+func (l *PeopleList) countLead(ctx context.Context, most int) (int, error) {
+	var rows, people int
+	for limit := 2 * (most + 1); ; limit *= 10 {
+		err := l.store.row(ctx, []any{&rows, &people}, `SELECT COUNT(*), COUNT(DISTINCT n.id) FROM (SELECT i.id FROM (`+l.lead.ids.text.String()+`) i LIMIT ?) n`,
+			append(slices.Clip(l.lead.ids.args), limit)...)
+		if err != nil || rows < limit || people > most {
+			return min(people, most+1), err
 		}
 	}
-	for i, among := range l.filter.Among {
-		query, args := l.among(among)
-		if err := l.narrowBy(ctx, query, args); err != nil {
-			return err
+}
+
+// addressed is about those whose user name begins like an e-mail address, or whose
+// address it is.
+func (l *PeopleList) addressed(address string) *part {
+	const of = ` FROM connections c CROSS JOIN `
+	const begins, equals = `u.user_name_key >= ? AND u.user_name_key <= ?`, `e.value_key = ?`
+	p := &part{exact: true}
+	p.ids.add(`SELECT u.id`+of+`users u WHERE c.tenant_id = ? AND u.tenant_id = c.tenant_id AND u.connection_id = c.id AND `+begins+`
+		UNION ALL SELECT e.user_id`+of+`user_emails e WHERE c.tenant_id = ? AND e.tenant_id = c.tenant_id AND e.connection_id = c.id AND `+equals,
+		l.tenant, address, address+lastRune, l.tenant, address)
+	p.where.add(`(`+begins+` OR EXISTS (SELECT 1 FROM user_emails e WHERE e.tenant_id = u.tenant_id AND e.user_id = u.id AND `+equals+`))`,
+		address, address+lastRune, address)
+	return p
+}
+
+// named is about those whose names have a word that begins like each of some.
+func (l *PeopleList) named(ctx context.Context, words []string) (*part, error) {
+	sought, err := l.sought(ctx, words)
+	if err != nil {
+		return nil, err
+	}
+	p := &part{exact: len(sought) == len(words)}
+	for i, word := range sought {
+		p.ids.add([2]string{``, ` INTERSECT `}[min(i, 1)]+`SELECT id FROM (`+usersByWord+fmt.Sprintf(`) w%d`, i), usersBegunBy(l.tenant, word)...)
+	}
+	for i, word := range words {
+		p.where.add([2]string{``, ` AND `}[min(i, 1)]+l.dialect.hasWord, l.dialect.wordPattern(word))
+	}
+	return p, nil
+}
+
+// sought picks the words to look for in the indexes: the first that few have, or
+// those that not everybody has.
+func (l *PeopleList) sought(ctx context.Context, words []string) (sought []string, err error) {
+	for _, word := range slices.SortedFunc(slices.Values(words), func(a, b string) int { return cmp.Compare(len(b), len(a)) }) {
+		var n int
+		err := l.store.get(ctx, &n, `SELECT COUNT(*) FROM (SELECT id FROM (`+usersByWord+`) w LIMIT ?) n`, append(usersBegunBy(l.tenant, word), maxCommon+1)...)
+		switch {
+		case err != nil:
+			return nil, err
+		case n <= maxFew:
+			return []string{word}, nil
+		case n <= maxCommon:
+			sought = append(sought, word)
 		}
-		if l.isFew {
-			l.filter.Among = slices.Delete(l.filter.Among, i, i+1)
-			return nil
-		}
 	}
-	if l.filter.State == PersonInactive && !l.isFew {
-		// In the order of ids, which is about that of the rows: another index would jump
-		// about the table.
-		query, args := l.each(`SELECT u.id FROM users u WHERE u.tenant_id = ? AND u.connection_id = ? AND u.id > ? AND NOT u.active`, zeroID)
-		return l.narrowBy(ctx, query, args)
+	if len(sought) == 0 {
+		l.common, sought = true, words
 	}
-	return nil
+	return sought, nil
 }
 
-// narrowBy takes the ids that a query gives, if they are few.
-func (l *PeopleList) narrowBy(ctx context.Context, query string, args []any) error {
-	var ids []string
-	err := l.store.list(ctx, &ids, `SELECT w.id FROM (`+query+`) w LIMIT ?`, append(args, maxFew+1)...)
-	if err == nil && len(ids) <= maxFew {
-		l.few, l.isFew = ids, true
-	}
-	return err
-}
-
-// narrowByWord looks for a word in the indexes of the names, which are much smaller
-// than the table, and then for whose names those are.
-func (l *PeopleList) narrowByWord(ctx context.Context, word string) error {
-	whole := &clause{}
-	for _, column := range []string{"u.display_name_key", "u.user_name_key"} {
-		var keys []string
-		query, args := l.each(`SELECT `+column+` AS k FROM users u WHERE u.tenant_id = ? AND u.connection_id = ? AND `+l.dialect.contains(column), word)
-		err := l.store.list(ctx, &keys, `SELECT w.k FROM (`+query+`) w LIMIT ?`, append(args, maxFew+1)...)
-		if err != nil || len(keys) > maxFew {
-			return err
-		}
-		query, args = l.each(`SELECT u.id FROM users u WHERE u.tenant_id = ? AND u.connection_id = ? AND `+column+` IN (`+l.dialect.texts+`)`, l.dialect.idList(keys))
-		whole.add(query+` UNION `, args...)
-	}
-	// Whose e-mail address is something else than both names.
-	whole.add(`SELECT e.user_id FROM connections c CROSS JOIN user_emails e
-		WHERE c.tenant_id = ? AND e.tenant_id = c.tenant_id AND e.connection_id = c.id AND e.value_key = ?`, l.tenant, l.address())
-	return l.narrowBy(ctx, whole.text.String(), whole.args)
-}
-
-// address is the text, if it were an e-mail address.
-func (l *PeopleList) address() string { return Fold(strings.TrimSpace(l.filter.Text)) }
-
-// each is a query of one connection, which comes behind the tenant in its
-// parameters, for each of them.
-func (l *PeopleList) each(query string, more ...any) (string, []any) {
-	var all []string
-	var args []any
-	for _, connection := range l.connections {
-		all = append(all, query)
-		args = append(append(args, l.tenant, connection), more...)
-	}
-	return strings.Join(all, ` UNION ALL `), args
-}
-
-// among is a query for the ids of an audience.
-func (l *PeopleList) among(a access.Audience) (string, []any) {
-	return `WITH RECURSIVE within (id) AS (` + l.dialect.ids + `
+// among is about an audience.
+func (l *PeopleList) among(ctx context.Context, a access.Audience) (*part, error) {
+	d := l.dialect
+	var within []string
+	err := l.store.list(ctx, &within, `WITH RECURSIVE within (id) AS (`+d.ids+`
 			UNION SELECT s.member_id FROM within JOIN subgroups s ON s.tenant_id = ? AND s.group_id = within.id)
-		SELECT m.user_id AS id FROM within JOIN members m ON m.tenant_id = ? AND m.group_id = within.id
-		UNION ` + l.dialect.idRows,
-		[]any{l.dialect.idList(texts(a.Groups)), l.tenant, l.tenant, l.dialect.idList(texts(a.Users))}
+		SELECT id FROM within`, d.idList(texts(a.Groups)), l.tenant)
+	if err != nil {
+		return nil, err
+	}
+	groups, users := d.idList(within), d.idList(texts(a.Users))
+	p := &part{exact: true}
+	p.ids.add(`SELECT m.user_id AS id FROM (`+d.idRows+`) g JOIN members m ON m.tenant_id = ? AND m.group_id = g.id
+		UNION ALL SELECT u.id FROM (`+d.idRows+`) w `+d.each("users", `u.tenant_id = ? AND u.id = w.id`), groups, l.tenant, users, l.tenant)
+	// As text, or SQLite would look for each of the groups in the index, for each user;
+	// with an OFFSET, or PostgreSQL would read all members before it looks for one user.
+	p.where.add(`(EXISTS (SELECT 1 FROM members m WHERE m.tenant_id = u.tenant_id AND m.user_id = u.id
+			AND CAST(m.group_id AS text) IN (`+d.texts+`) LIMIT 1 OFFSET 0)
+		OR u.id IN (`+d.ids+`))`, groups, users)
+	return p, nil
 }
 
-// where is what a user u must fulfil, each part after an AND. By name means that
-// few are asked before the page is full.
-func (l *PeopleList) where(byName bool) *clause {
-	w := &clause{dialect: l.dialect}
-	if l.isFew {
-		w.add(` AND u.id IN (`+l.dialect.ids+`)`, l.dialect.idList(l.few))
+// in is about a state.
+func (l *PeopleList) in(state PersonState, now Instant) *part {
+	p := &part{exact: true}
+	keptOut := func(why string, args ...any) {
+		query := ` FROM people p CROSS JOIN users u WHERE p.tenant_id = ? AND ` + why + ` AND u.tenant_id = p.tenant_id AND u.id = p.user_id`
+		p.ids.add(`SELECT u.id`+query, append([]any{l.tenant}, args...)...)
+		p.where.add(`EXISTS (SELECT 1 FROM people p WHERE p.tenant_id = u.tenant_id AND p.user_id = u.id AND `+why+`)`, args...)
 	}
-	if l.filter.Connection != "" {
-		w.add(` AND u.connection_id = ?`, l.filter.Connection)
-	}
-	for _, among := range l.filter.Among {
-		if !byName && !l.isFew {
-			query, args := l.among(among)
-			w.add(` AND u.id IN (SELECT w.id FROM (`+query+`) w)`, args...)
-			continue
-		}
-		w.add(` AND (EXISTS (WITH RECURSIVE above (id) AS (
-				SELECT m.group_id FROM members m WHERE m.tenant_id = u.tenant_id AND m.user_id = u.id
-				UNION SELECT s.group_id FROM above JOIN subgroups s ON s.tenant_id = u.tenant_id AND s.member_id = above.id)
-			SELECT 1 FROM above WHERE above.id IN (`+l.dialect.ids+`)) OR u.id IN (`+l.dialect.ids+`))`,
-			l.dialect.idList(texts(among.Groups)), l.dialect.idList(texts(among.Users)))
-	}
-	switch l.filter.State {
+	switch state {
 	case PersonLive:
-		w.add(` AND u.active AND `+said("login_allowed", "TRUE")+` AND (`+said("expires_at", "0")+` = 0 OR `+said("expires_at", "0")+` > ?)`, l.now)
+		p.where.add(`u.active AND `+said("login_allowed", "TRUE")+` AND (`+said("expires_at", "0")+` = 0 OR `+said("expires_at", "0")+` > ?)`, now)
 	case PersonInactive:
-		w.add(` AND NOT u.active`)
+		p.where.add(`NOT u.active`)
 	case PersonBlocked:
-		w.add(` AND u.id IN (SELECT p.user_id FROM people p WHERE p.tenant_id = ? AND NOT p.login_allowed)`, l.tenant)
+		keptOut(`NOT p.login_allowed`)
 	case PersonExpired:
-		w.add(` AND u.id IN (SELECT p.user_id FROM people p WHERE p.tenant_id = ? AND p.expires_at <> 0 AND p.expires_at <= ?)`, l.tenant, l.now)
+		keptOut(`p.expires_at <> 0 AND p.expires_at <= ?`, now)
+	default:
+		p.where.add(`TRUE`)
 	}
-	if len(l.words) == 0 {
-		return w
+	return p
+}
+
+// where is what a user u must fulfil, besides what the lead says exactly, each part
+// after an AND.
+func (l *PeopleList) where(lead *part) *clause {
+	w := &clause{}
+	for _, p := range l.parts {
+		if p != lead || !p.exact {
+			w.add(` AND `)
+			w.put(&p.where)
+		}
 	}
-	w.add(` AND (TRUE`)
-	for _, word := range l.words {
-		w.add(` AND (`+l.dialect.contains("u.display_name_key")+` OR `+l.dialect.contains("u.user_name_key")+`)`, word, word)
-	}
-	w.add(` OR EXISTS (SELECT 1 FROM user_emails e WHERE e.tenant_id = u.tenant_id AND e.user_id = u.id AND e.value_key = ?))`, l.address())
 	return w
 }
 
-// page is the rest of a query for the users u of a page. An index has the names of
-// each connection in order, so that the pages of all connections are merged.
-func (l *PeopleList) page(after PeopleKey, limit int) (string, []any) {
+// led is the rest of a query for those of the lead's users u who fulfil a condition.
+func (l *PeopleList) led(where *clause) *clause {
+	w := &clause{}
+	w.add(`(SELECT DISTINCT i.id FROM (`)
+	w.put(&l.lead.ids)
+	w.add(`) i) w `+l.dialect.each("users", `u.tenant_id = ? AND u.id = w.id`+where.text.String()), l.tenant)
+	w.args = append(w.args, where.args...)
+	return w
+}
+
+// page is the rest of a query for the users u of a page, or, if look isn't 0, for
+// those of the next so many people who are on it.
+func (l *PeopleList) page(after PeopleKey, limit, look int) *clause {
 	const order = ` ORDER BY u.display_name_key, u.id LIMIT `
-	where := l.where(true)
 	behind := &clause{}
 	if after.ID != "" {
 		// The first comparison is for SQLite, which looks only that up in the index.
 		behind.add(` AND u.display_name_key >= ? AND (u.display_name_key > ? OR u.id > ?)`, after.Name, after.Name, after.ID)
 	}
-	all := &clause{}
-	one := func(of string, args ...any) {
-		all.add(`SELECT u.id, u.display_name_key FROM users u WHERE u.tenant_id = ?`+of, append([]any{l.tenant}, args...)...)
-		all.add(where.text.String(), where.args...)
-		all.add(behind.text.String(), behind.args...)
-		all.add(order)
-		all.limit(limit)
+	w := &clause{}
+	w.add(`(SELECT id FROM (`)
+	switch {
+	case look > 0:
+		w.put(l.byName(behind, look))
+	case l.sorted:
+		where := l.where(l.lead)
+		where.put(behind)
+		w.add(`SELECT u.id, u.display_name_key FROM `)
+		w.put(l.led(where))
+		w.add(order)
+		w.limit(limit)
+	default:
+		where := l.where(nil)
+		where.put(behind)
+		w.put(l.byName(where, limit))
 	}
-	if l.isFew {
-		one(``)
-	} else {
-		for i, connection := range l.connections {
-			all.add([2]string{`SELECT id, display_name_key FROM (`, ` UNION ALL SELECT id, display_name_key FROM (`}[min(i, 1)])
-			one(` AND u.connection_id = ?`, connection)
-			all.add(fmt.Sprintf(`) c%d`, i))
-		}
+	w.add(`) l ORDER BY display_name_key, id LIMIT `)
+	w.limit(max(limit, look))
+	w.add(`) l CROSS JOIN users u WHERE u.tenant_id = ? AND u.id = l.id`, l.tenant)
+	if look > 0 {
+		w.put(l.where(nil))
 	}
-	page := &clause{}
-	page.add(`(SELECT id FROM (`+all.text.String()+`) l ORDER BY display_name_key, id LIMIT `, all.args...)
-	page.limit(limit)
-	page.add(`) l CROSS JOIN users u WHERE u.tenant_id = ? AND u.id = l.id ORDER BY u.display_name_key, u.id`, l.tenant)
-	return page.text.String(), page.args
+	w.add(order)
+	w.limit(limit)
+	return w
+}
+
+// byName is a query for the first users u of all connections who fulfil a condition.
+// An index has the names of each connection in order, so that they are merged.
+func (l *PeopleList) byName(where *clause, limit int) *clause {
+	w := &clause{}
+	for i, connection := range l.connections {
+		w.add([2]string{``, ` UNION ALL `}[min(i, 1)]+`SELECT id, display_name_key FROM (
+			SELECT u.id, u.display_name_key FROM users u WHERE u.tenant_id = ? AND u.connection_id = ?`, l.tenant, connection)
+		w.put(where)
+		w.add(` ORDER BY u.display_name_key, u.id LIMIT `)
+		w.limit(limit)
+		w.add(fmt.Sprintf(`) c%d`, i))
+	}
+	return w
 }
 
 // ConnectionSizes are how many users and groups each connection of a tenant has:

@@ -2,9 +2,7 @@ package store
 
 import (
 	"context"
-	"maps"
 	"math"
-	"slices"
 
 	"gatehouse/access"
 
@@ -42,56 +40,50 @@ func NewRolls() (*Rolls, func(access.GroupID, access.UserID)) {
 }
 
 // Rolls calls the roll of an audience that isn't everyone, in one state of the
-// database: two queries however many groups there are. Each person is looked up
-// once, by herself, whatever the statistics say.
+// database: a few queries however many groups there are. Whoever isn't live is read
+// by herself: those are fewer than all who are in some group.
 func (s *Store) Rolls(ctx context.Context, tenant TenantID, a access.Audience) (*Rolls, error) {
 	rolls, enter := NewRolls()
 	d := s.pool.dialect
-	live := map[access.UserID]bool{}
-	in := map[access.GroupID][]access.UserID{}
-	for _, id := range a.Users {
-		live[id] = false
-	}
 	err := s.agree(ctx, func(r reader) error {
+		rolls, enter = NewRolls()
+		dead := map[access.UserID]bool{}
 		err := r.each(ctx, func(rows *sqlx.Rows) error {
+			var user access.UserID
+			err := rows.Scan(&user)
+			dead[user] = true
+			return err
+		}, `SELECT id FROM users WHERE tenant_id = ? AND NOT active
+			UNION ALL SELECT user_id FROM people WHERE tenant_id = ? AND (NOT login_allowed OR expires_at <> 0 AND expires_at <= ?)`,
+			tenant, tenant, At(s.now()))
+		if err != nil {
+			return err
+		}
+		err = r.each(ctx, func(rows *sqlx.Rows) error {
+			var user access.UserID
+			err := rows.Scan(&user)
+			if !dead[user] {
+				enter("", user)
+			}
+			return err
+		}, `SELECT u.id FROM (`+d.idRows+`) w `+d.each("users", `u.tenant_id = ? AND u.id = w.id`), d.idList(texts(a.Users)), tenant)
+		if err != nil {
+			return err
+		}
+		return r.each(ctx, func(rows *sqlx.Rows) error {
 			var group access.GroupID
 			var user access.UserID
 			err := rows.Scan(&group, &user)
-			in[group] = append(in[group], user)
-			live[user] = false
+			if !dead[user] {
+				enter(group, user)
+			}
 			return err
 		}, `WITH RECURSIVE within (top, id) AS (SELECT id AS top, id FROM (`+d.idRows+`) d
 				UNION SELECT within.top, s.member_id FROM within JOIN subgroups s ON s.tenant_id = ? AND s.group_id = within.id)
 			SELECT within.top, m.value FROM within CROSS JOIN `+d.membersOfWithin,
 			d.idList(texts(a.Groups)), tenant, tenant, zeroID, math.MaxInt32)
-		if err != nil || len(live) == 0 {
-			return err
-		}
-		return r.each(ctx, func(rows *sqlx.Rows) error {
-			var user access.UserID
-			err := rows.Scan(&user)
-			live[user] = true
-			return err
-		}, `SELECT u.id FROM (`+d.idRows+`) w `+d.each("users", `u.tenant_id = ? AND u.id = w.id AND u.active AND `+said("login_allowed", "TRUE")+
-			` AND (`+said("expires_at", "0")+` = 0 OR `+said("expires_at", "0")+` > ?)`),
-			d.idList(texts(slices.Collect(maps.Keys(live)))), tenant, At(s.now()))
 	})
-	if err != nil {
-		return nil, err
-	}
-	for _, id := range a.Users {
-		if live[id] {
-			enter("", id)
-		}
-	}
-	for group, users := range in {
-		for _, id := range users {
-			if live[id] {
-				enter(group, id)
-			}
-		}
-	}
-	return rolls, nil
+	return rolls, err
 }
 
 // Count counts the people of some grantees, each once. Everyone is none of them.

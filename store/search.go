@@ -330,12 +330,15 @@ func (w *clause) add(text string, args ...any) {
 	w.args = append(w.args, args...)
 }
 
+// put adds another clause.
+func (w *clause) put(more *clause) { w.add(more.text.String(), more.args...) }
+
 // limit adds a number of rows: the common ones as they are, since SQLite plans a
 // query with LIMIT ? anew each time it runs; the others as a value, since each
 // text is a statement that is kept.
 func (w *clause) limit(n int) {
 	switch n {
-	case 1, 2, 5, 10, 11, 20, 50, 100, 101, 200, 500, 1000, 1001:
+	case 1, 2, 5, 10, 11, 20, 50, 51, 100, 101, 200, 500, 1000, 1001:
 		w.add(strconv.Itoa(n))
 	default:
 		w.add("?", n)

@@ -136,6 +136,7 @@ func (tx *Tx) CreateUser(ctx context.Context, c ConnectionRef, u User) (User, er
 	if err := tx.setEmails(ctx, c, u); err != nil {
 		return u, err
 	}
+	tx.setWords(c, u.ID, User{}, u)
 	tx.resize(c, "user", 1, 0)
 	tx.log(UserCreated, u.subject(c), map[string]bool{"active": u.Active})
 	return u, nil
@@ -190,6 +191,7 @@ func (tx *Tx) UpdateUser(ctx context.Context, c ConnectionRef, id UserID, change
 	if err := tx.setEmails(ctx, c, u); err != nil {
 		return User{}, err
 	}
+	tx.setWords(c, id, before, u)
 	if u.Active != before.Active {
 		return u, tx.shutOut(ctx, id, action)
 	}
@@ -249,6 +251,7 @@ func (tx *Tx) DeleteUserIf(ctx context.Context, c ConnectionRef, id UserID, allo
 	tx.later(`DELETE FROM identities WHERE tenant_id = ? AND user_id = ?`, c.Tenant, id)
 	tx.later(`DELETE FROM passkeys WHERE tenant_id = ? AND user_id = ?`, c.Tenant, id)
 	tx.later(`DELETE FROM user_emails WHERE tenant_id = ? AND user_id = ?`, c.Tenant, id)
+	tx.setWords(c, id, u, User{})
 	tx.later(`DELETE FROM views WHERE tenant_id = ? AND user_id = ?`, c.Tenant, id)
 	tx.later(`DELETE FROM drafts WHERE tenant_id = ? AND user_id = ?`, c.Tenant, id)
 	tx.later(`DELETE FROM visits WHERE tenant_id = ? AND user_id = ?`, c.Tenant, id)

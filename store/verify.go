@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"gatehouse/access"
@@ -25,7 +26,7 @@ const maxFindings = 20
 // a member of nothing, a change without its row in the log. It only reads.
 func (s *Store) Verify(ctx context.Context) ([]Finding, error) {
 	findings := []Finding{}
-	for _, check := range verifyQueries {
+	for _, check := range append(slices.Clip(verifyQueries), verification{"people are found by the words of their names, and by no others", s.wrongWords()}) {
 		var details []string
 		if err := s.list(ctx, &details, check.query+fmt.Sprintf(" LIMIT %d", maxFindings)); err != nil {
 			return nil, fmt.Errorf("verify %s: %w", check.name, err)
@@ -63,8 +64,10 @@ func (s *Store) Verify(ctx context.Context) ([]Finding, error) {
 	return findings, nil
 }
 
-// Each query gives a text for every row that is wrong.
-var verifyQueries = []struct{ name, query string }{
+// verification is a check whose query gives a text for every row that is wrong.
+type verification struct{ name, query string }
+
+var verifyQueries = []verification{
 	{"members point to users and groups of one connection", `
 		SELECT 'group ' || CAST(m.group_id AS text) || ' member ' || CAST(m.user_id AS text) FROM members m
 		LEFT JOIN users u ON u.tenant_id = m.tenant_id AND u.id = m.user_id
@@ -204,6 +207,14 @@ var verifyQueries = []struct{ name, query string }{
 		AND NOT EXISTS (SELECT 1 FROM changes c WHERE c.tenant_id = e.tenant_id AND c.subject_id = e.id AND c.action = 'breakglass.used')`},
 	{"policy began with a change in the log", policyWithoutChange("change_id", "")},
 	{"policy ended with a change in the log", policyWithoutChange("end_change_id", "_past")},
+}
+
+// wrongWords finds words that user_words lacks, or has too many.
+func (s *Store) wrongWords() string {
+	const have = `SELECT tenant_id, word, user_id FROM user_words`
+	want := s.pool.dialect.splitUsers
+	return `SELECT 'user ' || CAST(user_id AS text) || ' word ' || word FROM
+		(SELECT * FROM (` + want + ` EXCEPT ` + have + `) missing UNION ALL SELECT * FROM (` + have + ` EXCEPT ` + want + `) more) w`
 }
 
 // policyWithoutChange finds rows of policy and of people whose change is missing.

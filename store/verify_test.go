@@ -34,6 +34,9 @@ func TestVerifyFindsDamage(t *testing.T) {
 		{check: "memberships began with a change in the log", damage: `UPDATE members SET change_id = '` + nobody + `'`},
 		{check: "memberships ended with a change in the log", damage: `UPDATE members_past SET end_change_id = '` + nobody + `'`},
 		{check: "e-mail keys belong to a user of the connection", damage: `UPDATE user_emails SET user_id = '` + nobody + `' WHERE value_key LIKE 'ann%'`},
+		{check: "people are found by the words of their names, and by no others", damage: `DELETE FROM user_words WHERE word = 'smit'`},
+		{check: "people are found by the words of their names, and by no others", damage: `UPDATE user_words SET word = 'eve' WHERE word = 'smit'`},
+		{check: "people are found by the words of their names, and by no others", damage: `UPDATE user_words SET user_id = '` + nobody + `' WHERE word = 'smit'`},
 		{check: "columns agree with the document", damage: `UPDATE users SET user_name = 'eve' WHERE user_name = 'ann'`},
 		{check: "columns agree with the document", damage: `UPDATE users SET user_name_key = 'eve' WHERE user_name = 'ann'`},
 		{check: "columns agree with the document", damage: `UPDATE users SET external_id = 'eve' WHERE user_name = 'ann'`},
@@ -95,7 +98,7 @@ func TestVerifyFindsDamage(t *testing.T) {
 
 // spoilt are the tables that damages touch.
 var spoilt = []string{"policies", "sites", "sites_past", "grants", "grants_past", "people", "people_past",
-	"users", "users_past", "user_emails", "groups", "groups_past", "members", "members_past", "changes", "review_people"}
+	"users", "users_past", "user_emails", "user_words", "groups", "groups_past", "members", "members_past", "changes", "review_people"}
 
 // sound fills a database with something of every kind.
 func sound(t *testing.T, s *store.Store) {
@@ -106,7 +109,11 @@ func sound(t *testing.T, s *store.Store) {
 		var ids []store.UserID
 		var members []store.MemberID
 		for _, name := range []string{"ann", "bob", "leaver"} {
-			u, err := tx.CreateUser(ctx, p.ref, person(name, true))
+			u := person(name, true)
+			if name == "bob" {
+				u.DisplayName = "Bob Smit"
+			}
+			u, err := tx.CreateUser(ctx, p.ref, u)
 			if err != nil {
 				return err
 			}

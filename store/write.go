@@ -71,20 +71,19 @@ type amends struct {
 
 // statement is one that waits for its turn.
 type statement struct {
-	// query is whole, or, of an insert, the table with its columns.
-	query  string
-	insert bool
-	args   []any // of all rows
+	// query is whole, or, of an insert, has a %s where the rows go.
+	query string
+	width int   // of an insert's rows; 0 of others
+	args  []any // of all rows
 }
 
 // text is the SQL of the statement.
 func (st statement) text() string {
-	if !st.insert {
+	if st.width == 0 {
 		return st.query
 	}
-	width := strings.Count(st.query, ",") + 1
-	row := ", (?" + strings.Repeat(", ?", width-1) + ")"
-	return "INSERT INTO " + st.query + " VALUES " + strings.Repeat(row, len(st.args)/width)[2:]
+	row := ", (?" + strings.Repeat(", ?", st.width-1) + ")"
+	return fmt.Sprintf(st.query, strings.Repeat(row, len(st.args)/st.width)[2:])
 }
 
 const writeAttempts = 10
@@ -250,7 +249,13 @@ func (tx *Tx) later(query string, args ...any) {
 
 // insert is later for rows of a table, which is named with its columns.
 func (tx *Tx) insert(into string, values ...any) {
-	tx.wait(statement{query: into, insert: true, args: values})
+	tx.insertFrom("INSERT INTO "+into+" VALUES %s", values...)
+}
+
+// insertFrom is later for an INSERT that makes its rows of others, which go where
+// it has a %s.
+func (tx *Tx) insertFrom(query string, values ...any) {
+	tx.wait(statement{query: query, width: len(values), args: values})
 }
 
 func (tx *Tx) wait(st statement) {
@@ -277,14 +282,14 @@ func (tx *Tx) flush(ctx context.Context) error {
 	return nil
 }
 
-// together makes one statement of many. Rows of one table go into one INSERT.
+// together makes one statement of many. The rows of one INSERT go into one.
 func together(waiting []statement) statement {
 	var all []statement
 	inserts := map[string]int{}
 	for _, st := range waiting {
 		i, found := inserts[st.query]
 		switch {
-		case !st.insert:
+		case st.width == 0:
 			all = append(all, st)
 		case found:
 			all[i].args = append(all[i].args, st.args...)

@@ -1,7 +1,7 @@
 package ui
 
 import (
-	"bufio"
+	"cmp"
 	"encoding/csv"
 	"io"
 	"net/http"
@@ -10,7 +10,8 @@ import (
 
 // csv streams a table as a file (RFC 4180) that spreadsheets open as it is: UTF-8
 // with a byte order mark. titles are keys of texts; rows gives some rows each time
-// it is called, none at the end. An error behind the first rows breaks the
+// it is called, none at the end, and is asked for more when those are on their way:
+// the file is never in memory as a whole. An error behind the first rows breaks the
 // connection off, so that nobody takes a part for the whole.
 func (v *visit) csv(w http.ResponseWriter, file string, titles []string, rows func() ([][]string, error)) error {
 	heads := make([]string, len(titles))
@@ -29,32 +30,30 @@ func (v *visit) csvOf(w http.ResponseWriter, file string, heads []string, rows f
 	h := w.Header()
 	h.Set("Content-Type", "text/csv; charset=utf-8")
 	h.Set("Content-Disposition", `attachment; filename="`+file+`"`)
-	buffer := bufio.NewWriter(w)
-	io.WriteString(buffer, "\ufeff")
-	out := csv.NewWriter(buffer)
+	io.WriteString(w, "\ufeff")
+	out, way := csv.NewWriter(w), http.NewResponseController(w)
 	out.UseCRLF = true
-	for i, head := range heads {
-		heads[i] = safeCell(head)
+	write := func(row []string) {
+		for i, cell := range row {
+			row[i] = safeCell(cell)
+		}
+		_ = out.Write(row) // the browser may be gone, which Flush tells
 	}
-	_ = out.Write(heads) // the browser may be gone, which the next rows will tell
-	for len(first) > 0 {
-		for _, row := range first {
-			for i, cell := range row {
-				row[i] = safeCell(cell)
-			}
-			_ = out.Write(row)
+	write(heads)
+	for rest := first; len(rest) > 0; {
+		for _, row := range rest {
+			write(row)
 		}
 		out.Flush()
-		if err := out.Error(); err != nil {
+		if err := cmp.Or(out.Error(), way.Flush()); err != nil {
 			panic(http.ErrAbortHandler)
 		}
-		if first, err = rows(); err != nil {
+		if rest, err = rows(); err != nil {
 			v.server.log.Error("stream "+file, "error", err, "request", v.id)
 			panic(http.ErrAbortHandler)
 		}
 	}
-	out.Flush()
-	if err := buffer.Flush(); err != nil {
+	if out.Flush(); out.Error() != nil {
 		panic(http.ErrAbortHandler)
 	}
 	return nil

@@ -431,9 +431,10 @@ func (s *Server) members(r *http.Request, v *visit, p *groupPage, g *shownGroup)
 	if p.Members, err = s.memberRows(ctx, v, g, people); err != nil {
 		return err
 	}
-	n, err := list.Count(ctx, countPeople)
-	if p.Count = v.words.n("people.count", n); n > countPeople {
-		p.Count = v.words.t("people.many", "n", countPeople)
+	most := countUpTo(p.Search.Value)
+	n, err := list.Count(ctx, most)
+	if p.Count = v.words.n("people.count", n); n > most {
+		p.Count = v.words.t("people.many", "n", most)
 	}
 	if p.Search.Value != "" {
 		p.None.Text = v.words.t("people.nobody")

@@ -51,10 +51,20 @@ type personRow struct {
 const (
 	peoplePerPage = 50
 	chipsPerRow   = 3
-	// countPeople is up to how many people a list says how many exactly; counting
-	// 100,000 takes longer than showing the first of them.
+	// countPeople is up to how many people a list says how many exactly, and countFound
+	// those whom somebody looks for by name; counting 100,000 takes longer than showing
+	// the first of them.
 	countPeople = 10_000
+	countFound  = 1_000
 )
+
+// countUpTo is up to how many people are counted whom a text finds.
+func countUpTo(text string) int {
+	if text == "" {
+		return countPeople
+	}
+	return countFound
+}
 
 // peopleQuery is what an address asks for.
 type peopleQuery struct {
@@ -106,9 +116,14 @@ func (s *Server) people(w http.ResponseWriter, r *http.Request, v *visit) error 
 	}
 	p.Pager = keyset(r, next)
 	for _, one := range found {
-		p.People = append(p.People, q.row(v, one))
+		row := q.row(v, one)
+		if len(row.Chips) > chipsPerRow {
+			row.Chips, row.More = row.Chips[:chipsPerRow], len(row.Chips)-chipsPerRow
+		}
+		p.People = append(p.People, row)
 	}
-	if p.Count, p.Elsewhere, err = s.countPeople(ctx, v, q, list); err != nil {
+	whole := after == store.PeopleKey{} && next == nil
+	if p.Count, p.Elsewhere, err = s.countPeople(ctx, v, q, list, len(found), whole); err != nil {
 		return err
 	}
 	switch {
@@ -123,23 +138,24 @@ func (s *Server) people(w http.ResponseWriter, r *http.Request, v *visit) error 
 	return s.render(w, http.StatusOK, "people", p)
 }
 
-// countPeople says how many there are, and how many elsewhere.
-func (s *Server) countPeople(ctx context.Context, v *visit, q *peopleQuery, list *store.PeopleList) (count, elsewhere string, err error) {
-	var n int
+// countPeople says how many there are, and how many elsewhere. The page shows n of
+// them, perhaps the whole list.
+func (s *Server) countPeople(ctx context.Context, v *visit, q *peopleQuery, list *store.PeopleList, n int, whole bool) (count, elsewhere string, err error) {
 	all, err := s.countAll(ctx, v)
 	if err == nil && !q.filtered && !v.scoped(access.ConsolePeople, access.LevelView) {
 		return v.words.n("people.count", all), "", nil
 	}
-	if err == nil {
-		n, err = list.Count(ctx, countPeople)
+	most := countUpTo(q.Text)
+	if err == nil && !whole {
+		n, err = list.Count(ctx, most)
 	}
 	if err != nil {
 		return "", "", err
 	}
-	if count = v.words.n("people.count", n); n > countPeople {
-		count = v.words.t("people.many", "n", countPeople)
+	if count = v.words.n("people.count", n); n > most {
+		count = v.words.t("people.many", "n", most)
 	}
-	if !q.filtered && n <= countPeople && all > n {
+	if !q.filtered && n <= most && all > n {
 		elsewhere = v.words.n("people.elsewhere", all-n)
 	}
 	return count, elsewhere, nil
@@ -350,9 +366,6 @@ func (q *peopleQuery) row(v *visit, one store.Somebody) personRow {
 		row.Kind = v.words.t("kind." + string(one.Person.Kind))
 	}
 	row.Chips, row.Elsewhere = q.granted.chips(one.Subject)
-	if len(row.Chips) > chipsPerRow {
-		row.Chips, row.More = row.Chips[:chipsPerRow], len(row.Chips)-chipsPerRow
-	}
 	return row
 }
 
@@ -386,9 +399,8 @@ func (s *Server) peopleCSV(w http.ResponseWriter, r *http.Request, v *visit) err
 		var all [][]string
 		for _, one := range found {
 			row := q.row(v, one)
-			chips, _ := q.granted.chips(one.Subject)
 			var has []string
-			for _, c := range chips {
+			for _, c := range row.Chips {
 				has = append(has, c.Title)
 			}
 			all = append(all, []string{row.Name, row.UserName, row.Connection, v.words.t("state." + string(stateOf(one.Person, v))),

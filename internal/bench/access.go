@@ -190,26 +190,7 @@ func (w *world) loadAccess(ctx context.Context, d *directory) error {
 		return err
 	}
 	actor := store.Actor{Tenant: tenant.ID, Kind: store.ActorCLI, ID: "bench"}
-	sites := make([]access.Site, w.sites)
-	for i := range sites {
-		sites[i] = access.Site{ID: store.NewSiteID(), Dimension: "site", Key: siteKey(i), Name: siteKey(i)}
-		if i >= 5 { // five trees, five below each node
-			sites[i].Parent = sites[i/5-1].ID
-		}
-	}
-	err = st.Write(ctx, actor, func(tx *store.Tx) error {
-		if err := tx.SetDimension(ctx, access.Dimension{ID: "site"}); err != nil {
-			return err
-		}
-		if _, err := tx.AddSites(ctx, sites...); err != nil {
-			return err
-		}
-		return tx.SetProduct(ctx, access.Product{
-			ID: "clicktime", Levels: []access.Level{"view", "maintain"}, Dimensions: []access.DimensionID{"site"},
-			Permissions: []access.Permission{{ID: "timesheet"}, {ID: "rota"}, {ID: "salary"}},
-			Roles:       []access.Role{{ID: "supervisor", Permissions: map[access.PermissionID]access.Level{"timesheet": "maintain", "rota": "view"}}},
-		})
-	})
+	sites, err := addProduct(ctx, st, actor, w.sites)
 	if err != nil {
 		return err
 	}
@@ -230,11 +211,7 @@ func (w *world) loadAccess(ctx context.Context, d *directory) error {
 			return err
 		}
 		if w.hasMapping(j) {
-			grants = append(grants, access.Grant{
-				Subject: access.Grantee{Group: access.GroupID(group.ID)}, Effect: access.Allow, Product: "clicktime", Role: "supervisor",
-				Scope:  access.Scope{Sites: map[access.DimensionID]access.Selection{"site": {Sites: []access.SiteID{sites[j%w.sites].ID}}}},
-				Origin: access.OriginMapping,
-			})
+			grants = append(grants, supervisor(group.ID, sites[j%w.sites]))
 		}
 	}
 	d.note("%s: %d memberships in %d groups, %d mappings, %d sites", d.name, w.mapped*w.members, w.mapped, len(grants), len(sites))
@@ -242,4 +219,37 @@ func (w *world) loadAccess(ctx context.Context, d *directory) error {
 		_, err := tx.AddGrants(ctx, grants...)
 		return err
 	})
+}
+
+// addProduct makes a tree of so many sites and a product with a role at them.
+func addProduct(ctx context.Context, st *store.Store, actor store.Actor, n int) ([]access.Site, error) {
+	sites := make([]access.Site, n)
+	for i := range sites {
+		sites[i] = access.Site{ID: store.NewSiteID(), Dimension: "site", Key: siteKey(i), Name: siteKey(i)}
+		if i >= 5 { // five trees, five below each node
+			sites[i].Parent = sites[i/5-1].ID
+		}
+	}
+	return sites, st.Write(ctx, actor, func(tx *store.Tx) error {
+		if err := tx.SetDimension(ctx, access.Dimension{ID: "site"}); err != nil {
+			return err
+		}
+		if _, err := tx.AddSites(ctx, sites...); err != nil {
+			return err
+		}
+		return tx.SetProduct(ctx, access.Product{
+			ID: "clicktime", Levels: []access.Level{"view", "maintain"}, Dimensions: []access.DimensionID{"site"},
+			Permissions: []access.Permission{{ID: "timesheet"}, {ID: "rota"}, {ID: "salary"}},
+			Roles:       []access.Role{{ID: "supervisor", Permissions: map[access.PermissionID]access.Level{"timesheet": "maintain", "rota": "view"}}},
+		})
+	})
+}
+
+// supervisor is the mapping of a group to the role at a site.
+func supervisor(group store.GroupID, site access.Site) access.Grant {
+	return access.Grant{
+		Subject: access.Grantee{Group: access.GroupID(group)}, Effect: access.Allow, Product: "clicktime", Role: "supervisor",
+		Scope:  access.Scope{Sites: map[access.DimensionID]access.Selection{"site": {Sites: []access.SiteID{site.ID}}}},
+		Origin: access.OriginMapping,
+	}
 }

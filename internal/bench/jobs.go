@@ -66,6 +66,7 @@ type figure string
 const (
 	byRate   figure = "req/s"
 	byMedian figure = "p50"
+	byLate   figure = "p95"
 	byTail   figure = "p99"
 	byCPU    figure = "CPU"
 	byTime   figure = "s" // of the job's total
@@ -76,6 +77,8 @@ func (j job) of(m measured) float64 {
 	switch j.by {
 	case byMedian:
 		return millis(m.P50)
+	case byLate:
+		return millis(m.P95)
 	case byTail:
 		return millis(m.P99)
 	case byCPU:
@@ -93,6 +96,8 @@ func (j job) text(m measured) string {
 	switch j.by {
 	case byMedian:
 		return duration(m.P50)
+	case byLate:
+		return duration(m.P95)
 	case byTail:
 		return duration(m.P99)
 	case byCPU:
@@ -112,7 +117,7 @@ func jobs(z sizes, database string) []job {
 	}
 	return slices.Concat(
 		[]job{{name: "process", goal: "P16–P18", title: "the program by itself", target: start, rows: processRows}},
-		searchJobs(z, database), accessJobs(z), groupJobs(z), fairJobs(z), createJobs(z), []job{replayJob(z)}, peerJobs(z))
+		searchJobs(z, database), accessJobs(z), consoleJobs(z), groupJobs(z), fairJobs(z), createJobs(z), []job{replayJob(z)}, peerJobs(z))
 }
 
 func jobNames() (names []string) {

@@ -44,6 +44,7 @@ type conn struct {
 	tcp    net.Conn
 	in     *bufio.Reader
 	out    []byte
+	began  time.Duration // from the last request to the first byte of its answer
 }
 
 // do makes one request and gives its status, body and latency in full.
@@ -74,8 +75,13 @@ func (c *conn) roundTrip(r request, deadline time.Time) (status int, body []byte
 	out = append(out, r.path...)
 	out = append(out, " HTTP/1.1\r\nHost: "...)
 	out = append(out, c.server.addr...)
-	out = append(out, "\r\nAuthorization: Bearer "...)
-	out = append(out, c.server.token...)
+	if c.server.cookie != "" {
+		out = append(out, "\r\nCookie: "...)
+		out = append(out, c.server.cookie...)
+	} else {
+		out = append(out, "\r\nAuthorization: Bearer "...)
+		out = append(out, c.server.token...)
+	}
 	out = append(out, "\r\nAccept: application/scim+json\r\n"...)
 	if r.body != nil {
 		out = append(out, "Content-Type: "...)
@@ -90,9 +96,14 @@ func (c *conn) roundTrip(r request, deadline time.Time) (status int, body []byte
 	if err := c.tcp.SetDeadline(deadline); err != nil {
 		return 0, nil, false, err
 	}
+	sent := time.Now()
 	if _, err := c.tcp.Write(c.out); err != nil {
 		return 0, nil, false, err
 	}
+	if _, err := c.in.Peek(1); err != nil {
+		return 0, nil, false, err
+	}
+	c.began = time.Since(sent)
 	resp, err := http.ReadResponse(c.in, nil)
 	if err != nil {
 		return 0, nil, false, err
@@ -152,6 +163,7 @@ type measured struct {
 	Requests int           `json:"requests"`
 	Rate     float64       `json:"requests_per_second"`
 	P50      time.Duration `json:"p50_ns"`
+	P95      time.Duration `json:"p95_ns"`
 	P99      time.Duration `json:"p99_ns"`
 	// CPU is processor time per request of the server and its database.
 	CPU time.Duration `json:"cpu_per_request_ns"`
@@ -219,6 +231,7 @@ func run(ctx context.Context, s *server, l load) (measured, error) {
 		Requests: done,
 		Rate:     float64(done) / elapsed.Seconds(),
 		P50:      quantile(all, 0.50),
+		P95:      quantile(all, 0.95),
 		P99:      quantile(all, 0.99),
 		CPU:      cpu / time.Duration(done),
 	}, nil

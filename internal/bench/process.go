@@ -27,6 +27,7 @@ type server struct {
 	name        string // for messages
 	addr        string
 	base, token string
+	cookie      string // of a browser, in place of the token
 	media       string // of bodies; "" is SCIM's
 	// pids are the processes whose processor time a request costs: the server
 	// itself, and its database where that is a process of its own.
@@ -293,7 +294,8 @@ func parseStat(line string) (procStat, error) {
 // The figures of memory that the kernel keeps for a process.
 const (
 	residentMemory = "VmRSS:"
-	peakMemory     = "VmHWM:" // of the resident memory since resetPeak
+	peakMemory     = "VmHWM:"   // of the resident memory since resetPeak
+	ownMemory      = "RssAnon:" // resident, without files that are mapped into it
 )
 
 // memory is a figure of one process, in bytes.

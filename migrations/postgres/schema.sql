@@ -576,6 +576,12 @@ CREATE TABLE public.user_emails (
     user_id uuid NOT NULL
 );
 
+CREATE TABLE public.user_words (
+    tenant_id uuid NOT NULL,
+    word text NOT NULL COLLATE pg_catalog."C",
+    user_id uuid NOT NULL
+);
+
 CREATE TABLE public.users (
     tenant_id uuid NOT NULL,
     id uuid NOT NULL,
@@ -887,6 +893,9 @@ ALTER TABLE ONLY public.used_tokens
 ALTER TABLE ONLY public.user_emails
     ADD CONSTRAINT user_emails_pkey PRIMARY KEY (tenant_id, user_id, value_key);
 
+ALTER TABLE ONLY public.user_words
+    ADD CONSTRAINT user_words_pkey PRIMARY KEY (tenant_id, word, user_id);
+
 ALTER TABLE ONLY public.users_past
     ADD CONSTRAINT users_past_pkey PRIMARY KEY (tenant_id, id, version);
 
@@ -1024,6 +1033,8 @@ CREATE INDEX users_by_display_name ON public.users USING btree (tenant_id, conne
 CREATE INDEX users_by_external_id ON public.users USING btree (tenant_id, connection_id, external_id);
 
 CREATE UNIQUE INDEX users_in_order ON public.users USING btree (tenant_id, connection_id, id);
+
+CREATE INDEX users_inactive ON public.users USING btree (tenant_id, connection_id, display_name_key) WHERE (NOT active);
 
 CREATE INDEX views_by_user ON public.views USING btree (tenant_id, user_id);
 

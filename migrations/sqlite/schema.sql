@@ -739,6 +739,13 @@ CREATE TABLE user_emails (
 
 CREATE INDEX user_emails_by_value ON user_emails (tenant_id, connection_id, value_key);
 
+CREATE TABLE user_words (
+    tenant_id text NOT NULL,
+    word      text NOT NULL,
+    user_id   text NOT NULL,
+    PRIMARY KEY (tenant_id, word, user_id)
+) WITHOUT ROWID;
+
 CREATE TABLE users (
     tenant_id        text NOT NULL,
     id               text NOT NULL,
@@ -763,6 +770,8 @@ CREATE INDEX users_by_display_name ON users (tenant_id, connection_id, display_n
 CREATE INDEX users_by_external_id ON users (tenant_id, connection_id, external_id);
 
 CREATE UNIQUE INDEX users_in_order ON users (tenant_id, connection_id, id);
+
+CREATE INDEX users_inactive ON users (tenant_id, connection_id, display_name_key) WHERE NOT active;
 
 CREATE TABLE users_past (
     tenant_id     text NOT NULL,

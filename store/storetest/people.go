@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	"gatehouse/access"
 	"gatehouse/store"
@@ -13,6 +14,11 @@ import (
 
 // crowdSize is more people than a list looks at one by one.
 const crowdSize = 2100
+
+// wordsOf cuts a text into words another way than the store does.
+func wordsOf(text string) []string {
+	return strings.FieldsFunc(store.Fold(text), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
+}
 
 // peopleList compares lists of people with what a loop over all of them picks.
 func peopleList(t *testing.T, s *store.Store) {
@@ -48,6 +54,9 @@ func peopleList(t *testing.T, s *store.Store) {
 	add(p, "zed", "", true)
 	add(p, "bob", "bob", false, "crew")
 	add(p, "100%_x", "Per % cent_", true)
+	add(p, "Ann_Partner.example#EXT#@corp.example", "(Ann) of partner", true)
+	add(p, "ann@corp.example", "Smit, Ann", true)
+	add(p, "o'neill-ruiz", "Máire O’Neill\u00a0Ruiz\u2011Öz (extern)", true)
 	add(p, "blocked", "Carl Blocked", true, "inner")
 	add(q, "expired", "Dora Expired", true)
 	for i := range crowdSize {
@@ -123,13 +132,17 @@ func peopleList(t *testing.T, s *store.Store) {
 		return false
 	}
 	picks := func(o one, f store.PeopleFilter) bool {
-		names := func(word string) bool {
-			return strings.Contains(store.Fold(o.DisplayName), word) || strings.Contains(store.Fold(o.UserName), word)
-		}
-		for _, word := range strings.Fields(store.Fold(f.Text)) {
-			if !names(word) && store.Fold(strings.TrimSpace(f.Text)) != store.Fold(o.Emails[0]) {
+		text := strings.TrimSpace(store.Fold(f.Text))
+		local, _, _ := strings.Cut(o.UserName, "@")
+		for _, word := range wordsOf(text) {
+			begins := func(has string) bool { return strings.HasPrefix(has, word) }
+			if !strings.Contains(text, "@") && !slices.ContainsFunc(wordsOf(o.DisplayName+" "+local), begins) {
 				return false
 			}
+		}
+		if strings.Contains(text, "@") && !strings.HasPrefix(store.Fold(o.UserName), text) && store.Fold(o.Emails[0]) != text ||
+			text != "" && len(wordsOf(text)) == 0 {
+			return false
 		}
 		for _, a := range f.Among {
 			if !member(o, a) {
@@ -148,6 +161,15 @@ func peopleList(t *testing.T, s *store.Store) {
 		"part of a user name":           {Text: "ZE"},
 		"an e-mail address":             {Text: "MAIL-zed@corp.example"},
 		"half an e-mail address":        {Text: "mail-zed"},
+		"a user name with an @":         {Text: "ANN@corp.example"},
+		"its beginning":                 {Text: " ann@"},
+		"not what is behind the @":      {Text: "corp"},
+		"a word behind the first":       {Text: "ext"},
+		"a user name as it is":          {Text: "O'Neill-Ruiz"},
+		"behind any separator":          {Text: "neill ruiz öz extern"},
+		"not inside a word":             {Text: "eill"},
+		"the same word twice":           {Text: "ann ann"},
+		"many words":                    {Text: "100 x Per cent 1 10 100 x per ce cen"},
 		"no wildcards":                  {Text: "%"},
 		"nor these":                     {Text: "_"},
 		"a word of many":                {Text: "crowd"},
@@ -217,4 +239,58 @@ func peopleList(t *testing.T, s *store.Store) {
 	if err != nil || sizes[p.conn.ID].Users != len(all)-2 || sizes[q.conn.ID].Users != 2 || sizes[p.conn.ID].Groups != 4 {
 		t.Errorf("sizes: got %+v, %v", sizes, err)
 	}
+}
+
+// wordsFollowNames renames somebody, among others who stay: she is found by what she
+// is called now, at once, and by nothing when she is gone.
+func wordsFollowNames(t *testing.T, s *store.Store) {
+	ctx := t.Context()
+	p := acme(t, s)
+	named := func(name, display string) store.User {
+		return person(name, map[string]any{"displayName": display})
+	}
+	p.addUser(t, named("anna.smit@corp.example", "Anna Smit"))
+	ann := p.addUser(t, named("ann.smit@corp.example", "Ann Smit"))
+	found := func(text string) (names []string) {
+		t.Helper()
+		l, err := p.People(ctx, p.ref.Tenant, store.PeopleFilter{Text: text})
+		if err != nil {
+			t.Fatal(err)
+		}
+		people, _, err := l.Page(ctx, store.PeopleKey{}, 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, one := range people {
+			names = append(names, one.DisplayName)
+		}
+		return names
+	}
+	check := func(when string, want map[string][]string) {
+		t.Helper()
+		for text, names := range want {
+			if got := found(text); !slices.Equal(got, names) {
+				t.Errorf("%s, %q: found %q, want %q", when, text, got, names)
+			}
+		}
+	}
+	both, other := []string{"Ann Smit", "Anna Smit"}, []string{"Anna Smit"}
+	check("at first", map[string][]string{"ann": both, "smit an": both, "anna": other, "jansen": nil, "anna.smit@c": other})
+
+	changed := func(u store.User) {
+		t.Helper()
+		p.write(t, func(tx *store.Tx) error {
+			_, err := tx.UpdateUser(ctx, p.ref, ann.ID, func(store.User) (store.User, error) { return u, nil })
+			return err
+		})
+	}
+	changed(named("ann.smit@corp.example", "Ann Jansen"))
+	check("with another name", map[string][]string{"jansen": {"Ann Jansen"}, "smit": {"Ann Jansen", "Anna Smit"}})
+	changed(named("aj@corp.example", "Ann Jansen"))
+	check("with another user name", map[string][]string{"aj": {"Ann Jansen"}, "smit": other, "ann": {"Ann Jansen", "Anna Smit"}})
+	changed(named("aj@corp.example", ""))
+	check("without a display name", map[string][]string{"jansen": nil, "aj": {""}})
+
+	p.write(t, func(tx *store.Tx) error { return tx.DeleteUser(ctx, p.ref, ann.ID) })
+	check("gone", map[string][]string{"aj": nil, "a": other})
 }

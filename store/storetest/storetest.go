@@ -92,6 +92,7 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		{"MappingsSleep", mappingsSleep},
 		{"NothingIsInherited", nothingIsInherited},
 		{"PeopleList", peopleList},
+		{"WordsFollowNames", wordsFollowNames},
 		{"Rolls", rolls},
 		{"LooseEnds", looseEnds},
 		{"Concerned", concerned},

@@ -1,0 +1,94 @@
+package store
+
+import (
+	"database/sql/driver"
+	"encoding/json"
+	"regexp"
+	"slices"
+	"strings"
+
+	"modernc.org/sqlite"
+)
+
+// People are found by how words of their names begin. The indexes of the two names
+// find those whose name itself begins so; user_words has the other words. Both say
+// at once whom a word is about, and whether those are few.
+
+// separators are what stands between words, as Go, PostgreSQL's regular expressions
+// and SQLite's GLOB all write a set of characters: of ASCII all but letters and
+// digits, and Unicode's spaces, dashes and quotation marks.
+const separators = "[\x01-/:-`{-\x7f\u00a0\u2000-\u206f\u3000]"
+
+var betweenWords = regexp.MustCompile(separators + "+")
+
+// lastRune stands behind whatever a word goes on with.
+const lastRune = "\U0010FFFF"
+
+// words are the different words of a folded text, in the order of the alphabet.
+func words(folded string) []string {
+	all := betweenWords.Split(folded, -1)
+	slices.Sort(all)
+	all = slices.Compact(all)
+	if all[0] == "" {
+		all = all[1:]
+	}
+	return all
+}
+
+// furtherWords are the words that a user of these folded names has to be found by,
+// besides the names themselves. What stands behind the @ of a user name isn't one:
+// everybody has it.
+func furtherWords(displayName, userName string) []string {
+	local, _, _ := strings.Cut(userName, "@")
+	return slices.DeleteFunc(words(displayName+" "+local), func(word string) bool {
+		return strings.HasPrefix(displayName, word) || strings.HasPrefix(userName, word)
+	})
+}
+
+// setWords makes the words that a user of a connection is found by those of her
+// names, given who she was before. The zero User has no names.
+func (tx *Tx) setWords(c ConnectionRef, id UserID, before, now User) {
+	if before.DisplayName == now.DisplayName && before.UserName == now.UserName {
+		return
+	}
+	have := furtherWords(Fold(before.DisplayName), Fold(before.UserName))
+	want := furtherWords(Fold(now.DisplayName), Fold(now.UserName))
+	without := func(all, some []string) []string {
+		return slices.DeleteFunc(slices.Clone(all), func(word string) bool { return slices.Contains(some, word) })
+	}
+	d := tx.pool.dialect
+	if gone := without(have, want); len(gone) > 0 {
+		tx.later(`DELETE FROM user_words WHERE tenant_id = ? AND user_id = ? AND word IN (`+d.texts+`)`, c.Tenant, id, d.idList(gone))
+	}
+	if come := without(want, have); len(come) > 0 {
+		tx.insertFrom(d.wordRows, c.Tenant, id, list(come))
+	}
+}
+
+// usersByWord is a query for the ids of the users of a tenant who have a word between
+// two; some come more than once.
+const usersByWord = `SELECT u.id FROM connections c CROSS JOIN users u WHERE c.tenant_id = ? AND u.tenant_id = c.tenant_id AND u.connection_id = c.id
+		AND u.display_name_key >= ? AND u.display_name_key <= ?
+	UNION ALL SELECT u.id FROM connections c CROSS JOIN users u WHERE c.tenant_id = ? AND u.tenant_id = c.tenant_id AND u.connection_id = c.id
+		AND u.user_name_key >= ? AND u.user_name_key <= ?
+	UNION ALL SELECT w.user_id FROM user_words w WHERE w.tenant_id = ? AND w.word >= ? AND w.word <= ?`
+
+// usersBegunBy are the parameters of usersByWord for the words that begin with one.
+func usersBegunBy(tenant TenantID, word string) []any {
+	return slices.Repeat([]any{tenant, word, word + lastRune}, 3)
+}
+
+// SQLite has no function that cuts a text into words, so that its migration and
+// Verify get one of ours: a JSON array of those of a folded text.
+func init() {
+	sqlite.MustRegisterDeterministicScalarFunction("gatehouse_words", 1, func(_ *sqlite.FunctionContext, args []driver.Value) (driver.Value, error) {
+		text, _ := args[0].(string)
+		return list(words(text)), nil
+	})
+}
+
+// list is a JSON array of words.
+func list(words []string) string {
+	text, _ := json.Marshal(words)
+	return string(text)
+}
