@@ -197,6 +197,8 @@ func TestRefusals(t *testing.T) {
 		backwards.From, backwards.Until = now.Add(time.Hour), now
 		fewer := roster()
 		fewer.Roles = fewer.Roles[1:]
+		twice := roster()
+		twice.Roles = append(twice.Roles, twice.Roles[0])
 		client := store.Person{LoginAllowed: true, Kind: access.KindClient}
 		salary := access.Grant{Effect: access.Allow, Product: "roster", Role: "payroll", Scope: w.scope("breda")}
 		self := away
@@ -213,6 +215,7 @@ func TestRefusals(t *testing.T) {
 			{"it ends before it starts", "sam", impact.Proposal{Add: []access.Grant{backwards}}, impact.Contradicts},
 			{"a group is denied the console", "sam", impact.Proposal{Add: []access.Grant{denied}}, impact.GroupDenied},
 			{"the role is granted", "sam", impact.Proposal{Products: []access.Product{fewer}}, impact.StillGranted},
+			{"a role is there twice, and a mapping with it", "sam", impact.Proposal{Products: []access.Product{twice}, Add: []access.Grant{away}}, impact.Contradicts},
 			{"the product is granted", "sam", impact.Proposal{RemoveProducts: []access.ProductID{"roster"}}, impact.StillGranted},
 			{"both owners go", "sam", impact.Proposal{End: []access.GrantID{owner("sam"), owner("olga")}}, impact.LastOwner},
 			{"my own right goes", "sam", impact.Proposal{End: []access.GrantID{owner("sam")}}, impact.LocksOut},

@@ -108,10 +108,12 @@ func (c *change) catalogue() (ok bool, err error) {
 	next.Dimensions = replaced(next.Dimensions, c.Dimensions, func(d access.Dimension) access.DimensionID { return d.ID })
 	next.Sites = replaced(next.Sites, slices.Concat(c.AddSites, c.ChangeSites), func(s access.Site) access.SiteID { return s.ID })
 	next.Products = replaced(next.Products, c.Products, func(p access.Product) access.ProductID { return p.ID })
-	if c.middle, err = access.NewPolicy(next, kept.Grants()); err != nil {
+	middle, err := access.NewPolicy(next, kept.Grants())
+	if err != nil {
 		c.refuse(Refusal{Reason: Contradicts, Name: err.Error()})
 		return false, nil
 	}
+	c.middle = middle
 	old := make(map[access.Problem]bool)
 	for _, p := range kept.Problems() {
 		old[p] = true
