@@ -12,11 +12,12 @@ import (
 	"gatehouse/access"
 )
 
-// digest is of all that somebody agrees to: the proposal, and what becomes of
-// whom by which ways, in full. It doesn't depend on when that was worked out.
+// digest is of all that somebody agrees to: the proposal, what it replaces, and what
+// becomes of whom by which ways, in full. It doesn't depend on when that was worked
+// out.
 func (p *Preview) digest() string {
 	d := digester{sha256.New()}
-	if err := json.NewEncoder(d).Encode([]any{p.change.Proposal, p.Findings}); err != nil {
+	if err := json.NewEncoder(d).Encode([]any{p.change.Proposal, p.replaced(), p.Findings}); err != nil {
 		panic(err) // they are made of texts
 	}
 	for i := range p.People {
@@ -27,6 +28,29 @@ func (p *Preview) digest() string {
 		}
 	}
 	return hex.EncodeToString(d.Sum(nil)[:16])
+}
+
+// replaced are the things as they are that the proposal changes or removes. What
+// others do to one meanwhile may move nobody, and would be lost unseen.
+func (p *Preview) replaced() (all []any) {
+	c := p.change
+	for _, product := range c.Products {
+		was, _ := c.before.Product(product.ID)
+		all = append(all, was)
+	}
+	for _, id := range c.RemoveProducts {
+		was, _ := c.before.Product(id)
+		all = append(all, was)
+	}
+	for _, site := range c.ChangeSites {
+		was, _ := c.before.Site(site.ID)
+		all = append(all, was)
+	}
+	for _, grant := range c.Change {
+		was, _ := c.before.Grant(grant.ID)
+		all = append(all, was)
+	}
+	return all
 }
 
 // digester writes texts one after the other, so that no two lists read the same.

@@ -97,6 +97,48 @@ func TestStaleWhenSomebodyJoins(t *testing.T) {
 	})
 }
 
+// What others do meanwhile to what is to be changed isn't lost, though nobody's access
+// moves by it.
+func TestStaleWhenItIsChangedMeanwhile(t *testing.T) {
+	onBoth(t, func(t *testing.T, w *world) {
+		made := w.must(t, "sam", impact.Proposal{Add: []access.Grant{w.mapping("planners", "viewer", "breda")}}).Grants[0]
+		policy, _, err := w.Policy(t.Context(), w.system.Tenant)
+		if err != nil {
+			t.Fatal(err)
+		}
+		mapping, _ := policy.Grant(made)
+		ended, reasoned := mapping, mapping
+		ended.Until, reasoned.Reason = now.AddDate(1, 0, 0), "the move"
+		site, _ := policy.Site(w.sites["breda"])
+		moved, named := site, site
+		moved.Key, named.Name = "breda-2", "Breda city"
+		mine, hers := roster(), roster()
+		mine.Name, hers.Permissions[1].Name = "Rota", "Salary"
+		spare := access.Product{ID: "spare"}
+		w.must(t, "sam", impact.Proposal{Products: []access.Product{spare}})
+		for _, test := range []struct {
+			why        string
+			mine, hers impact.Proposal
+		}{
+			{"a mapping", impact.Proposal{Change: []access.Grant{reasoned}}, impact.Proposal{Change: []access.Grant{ended}}},
+			{"a site", impact.Proposal{ChangeSites: []access.Site{named}}, impact.Proposal{ChangeSites: []access.Site{moved}}},
+			{"a product", impact.Proposal{Products: []access.Product{mine}}, impact.Proposal{Products: []access.Product{hers}}},
+			{"a product that goes", impact.Proposal{RemoveProducts: []access.ProductID{"spare"}}, impact.Proposal{Products: []access.Product{{ID: "spare", Name: "Needed"}}}},
+			{"a product that comes", impact.Proposal{Products: []access.Product{{ID: "new", Name: "Mine"}}}, impact.Proposal{Products: []access.Product{{ID: "new", Name: "Hers"}}}},
+		} {
+			look := w.look(t, "sam", test.mine)
+			w.must(t, "olga", test.hers)
+			before := w.snapshot(t)
+			if _, err := w.save(t, "sam", test.mine, impact.Agreed{Digest: look.Digest}); !errors.Is(err, impact.ErrStale) {
+				t.Errorf("%s: got %v, want %v", test.why, err, impact.ErrStale)
+			}
+			if diff := cmp.Diff(before, w.snapshot(t)); diff != "" {
+				t.Errorf("%s: refused, and yet: %s", test.why, diff)
+			}
+		}
+	})
+}
+
 // What has nothing to do with the proposal doesn't make it stale.
 func TestDigestStays(t *testing.T) {
 	onBoth(t, func(t *testing.T, w *world) {
