@@ -103,7 +103,7 @@ func (s *Server) panel(ctx context.Context, v *visit, look *impact.Preview, acti
 		at := v.when(look.At)
 		p.At = &at
 	}
-	t := forecast{v, look, v.granted(cmp.Or(look.After, look.Before), v.now, nil)}
+	t := newForecast(v, look)
 	for _, c := range look.Covered {
 		p.Warnings = append(p.Warnings, w.t("impact.covered", "grant", t.granted.chip(&c.By).Title, "who", t.whom(c.By.Subject)))
 	}
@@ -262,9 +262,14 @@ func (v *visit) moved(seen string, look *impact.Preview) string {
 
 // forecast puts a preview into words.
 type forecast struct {
-	v       *visit
-	look    *impact.Preview
-	granted *granted
+	v    *visit
+	look *impact.Preview
+	// was is how things are granted now, and granted how they would be.
+	was, granted *granted
+}
+
+func newForecast(v *visit, look *impact.Preview) *forecast {
+	return &forecast{v, look, v.granted(look.Before, v.now, nil), v.granted(cmp.Or(look.After, look.Before), v.now, nil)}
 }
 
 func (t *forecast) row(p *impact.Person) impactRow {
@@ -303,9 +308,10 @@ func (t *forecast) row(p *impact.Person) impactRow {
 		for _, ways := range []struct {
 			key   string
 			paths []access.Path
-		}{{"impact.lost", d.Lost}, {"impact.kept", d.Kept}} {
+			by    *granted
+		}{{"impact.lost", d.Lost, t.was}, {"impact.kept", d.Kept, t.granted}} {
 			for _, path := range ways.paths {
-				text := w.t(ways.key, "way", t.path(path))
+				text := w.t(ways.key, "way", t.path(path, ways.by))
 				if !slices.Contains(line.Ways, text) {
 					line.Ways = append(line.Ways, text)
 				}
@@ -337,11 +343,9 @@ func sameFate(a, b *access.Difference) bool {
 
 // known is the product of an id, as it is after the change or was before.
 func (t *forecast) known(id access.ProductID) access.Product {
-	for _, p := range []*access.Policy{t.granted.policy, t.look.Before} {
-		if p != nil {
-			if product, ok := p.Product(id); ok {
-				return product
-			}
+	for _, p := range []*access.Policy{t.granted.policy, t.was.policy} {
+		if product, ok := p.Product(id); ok {
+			return product
 		}
 	}
 	return access.Product{ID: id}
@@ -352,9 +356,12 @@ func (t *forecast) product(id access.ProductID) string {
 }
 
 func (t *forecast) permission(product access.ProductID, id access.PermissionID) (name string, sensitive bool) {
-	for _, p := range t.known(product).Permissions {
-		if p.ID == id {
-			return cmp.Or(p.Name, string(id)), slices.Contains(p.Tags, "sensitive")
+	for _, policy := range []*access.Policy{t.granted.policy, t.was.policy} {
+		known, _ := policy.Product(product)
+		for _, p := range known.Permissions {
+			if p.ID == id {
+				return cmp.Or(p.Name, string(id)), slices.Contains(p.Tags, "sensitive")
+			}
 		}
 	}
 	return string(id), false
@@ -401,8 +408,8 @@ func (t *forecast) sites(ids []access.SiteID) string {
 }
 
 // path is a way to a permission: through which groups, or not, and by which grant.
-func (t *forecast) path(p access.Path) string {
-	w, what := t.v.words, t.granted.chip(p.Grant).Text
+func (t *forecast) path(p access.Path, by *granted) string {
+	w, what := t.v.words, by.chip(p.Grant).Text
 	if len(p.Groups) == 0 {
 		return w.t("impact.way", "who", t.whom(p.Grant.Subject), "what", what)
 	}
@@ -475,7 +482,7 @@ func (v *visit) impactCSV(w http.ResponseWriter, look *impact.Preview) error {
 	if look.Hidden {
 		return forbidden{needs{access.ConsolePeople, access.LevelView}}
 	}
-	t := forecast{v, look, v.granted(cmp.Or(look.After, look.Before), v.now, nil)}
+	t := newForecast(v, look)
 	next := 0
 	return v.csv(w, "impact.csv", []string{"impact.who", "people.userName", "impact.kind", "impact.what", "impact.where", "impact.ways"}, func() ([][]string, error) {
 		var rows [][]string
