@@ -187,7 +187,7 @@ func (v *visit) columns(keys ...string) []column {
 // options. Of more options than maxOptions only a text is asked for.
 type field struct {
 	Name, Label, Value string
-	Type               string // of the input; "" is text
+	Type               string // of the input; "" is text, lines is a text of several
 	Hint, Error        string
 	Any                string // the text of the empty option
 	Options            []option

@@ -33,27 +33,6 @@ func (s *Server) siteEditRoutes() []route {
 	}
 }
 
-// siteEditPage is a form about a site, with what saving it does. The form's state
-// is in the address, also of the save.
-type siteEditPage struct {
-	page
-	Action, Back string
-	Text         string
-	Keep         map[string]string
-	Fields       []field
-	Panel        *panel
-}
-
-// waiting shows a form that isn't filled in yet, or not well.
-func (s *Server) waiting(w http.ResponseWriter, r *http.Request, p *siteEditPage, text string) error {
-	status := http.StatusOK
-	if r.Method == http.MethodPost {
-		status = http.StatusBadRequest
-	}
-	p.Panel = &panel{Waiting: text}
-	return s.render(w, status, "site-edit", p)
-}
-
 // changeableSite finds a site that the visitor may change.
 func (v *visit) changeableSite(id string) (access.Site, *forest, error) {
 	f := v.forest(v.policy, access.ConsoleSites)
@@ -62,23 +41,6 @@ func (v *visit) changeableSite(id string) (access.Site, *forest, error) {
 		err = forbidden{needs{access.ConsoleSites, access.LevelChange}}
 	}
 	return site, f, err
-}
-
-// maxName is how long the names and keys of what people make may be.
-const maxName = 200
-
-// textField is a field for a name; it says what is wrong with what was typed.
-func (v *visit) textField(name, label, value string, required bool) field {
-	f := field{Name: name, Label: label, Value: value}
-	switch {
-	case len([]rune(value)) > maxName:
-		f.Error = v.words.t("sites.tooLong", "n", maxName)
-	case strings.ContainsFunc(value, func(c rune) bool { return c < ' ' }):
-		f.Error = v.words.t("sites.oneLine")
-	case required && strings.TrimSpace(value) == "":
-		f.Error = v.words.t("sites.empty")
-	}
-	return f
 }
 
 // aboveField chooses the site above: by a list while there are few, else by key or
@@ -142,11 +104,6 @@ func (v *visit) taken(site access.Site) bool {
 	return site.Key != "" && ok && other.ID != site.ID
 }
 
-// wrong reports whether something is wrong with any of the fields.
-func wrong(fields []field) bool {
-	return slices.ContainsFunc(fields, func(f field) bool { return f.Error != "" })
-}
-
 // newSite adds a site at the top or below another.
 func (s *Server) newSite(w http.ResponseWriter, r *http.Request, v *visit) error {
 	query, words := r.URL.Query(), v.words
@@ -164,7 +121,7 @@ func (s *Server) newSite(w http.ResponseWriter, r *http.Request, v *visit) error
 	if above, err := f.site(access.SiteID(query.Get("parent"))); err == nil && query.Get("dimension") == "" {
 		site.Dimension = above.Dimension
 	}
-	p := &siteEditPage{page: v.page("sites.add"), Action: "/sites/new", Back: "/sites", Keep: map[string]string{"dimension": string(site.Dimension)}}
+	p := &formPage{page: v.page("sites.add"), Action: "/sites/new", Back: "/sites", Keep: map[string]string{"dimension": string(site.Dimension)}}
 	above, parent := v.aboveField(f, site.Dimension, query.Get("parent"), "")
 	site.Parent = parent
 	key := v.textField("key", words.t("sites.key"), site.Key, true)
@@ -190,21 +147,7 @@ func (s *Server) newSite(w http.ResponseWriter, r *http.Request, v *visit) error
 		done = "/sites/" + string(site.Parent)
 	}
 	values := url.Values{"dimension": {string(site.Dimension)}, "name": {site.Name}, "key": {site.Key}, "parent": {string(site.Parent)}}
-	return s.proposeSite(w, r, v, p, proposal{Proposal: impact.Proposal{AddSites: []access.Site{site}}, action: address("/sites/new", values, "", ""), done: done})
-}
-
-// saving reports whether a request saves what was previewed. A save that comes a
-// second time finds what the first one made: propose knows it by its key.
-func saving(r *http.Request) bool {
-	return r.Method == http.MethodPost && r.PostFormValue("digest") != ""
-}
-
-// proposeSite shows what a change of sites does around its form, and saves it.
-func (s *Server) proposeSite(w http.ResponseWriter, r *http.Request, v *visit, p *siteEditPage, change proposal) error {
-	return s.propose(w, r, v, change, func(status int, panel *panel) error {
-		p.Panel = panel
-		return s.render(w, status, "site-edit", p)
-	})
+	return s.proposeForm(w, r, v, p, proposal{Proposal: impact.Proposal{AddSites: []access.Site{site}}, action: address("/sites/new", values, "", ""), done: done})
 }
 
 // editSite renames a site, gives it another key, or moves it with all below.
@@ -215,7 +158,7 @@ func (s *Server) editSite(w http.ResponseWriter, r *http.Request, v *visit) erro
 		return err
 	}
 	before, back := site, "/sites/"+string(site.ID)
-	p := &siteEditPage{page: v.page("sites.editing", "name", siteName(site)), Action: back + "/edit", Back: back}
+	p := &formPage{page: v.page("sites.editing", "name", siteName(site)), Action: back + "/edit", Back: back}
 	parent := string(site.Parent)
 	if above, ok := v.policy.Site(site.Parent); ok && !f.sees(above) {
 		parent = ""
@@ -244,7 +187,7 @@ func (s *Server) editSite(w http.ResponseWriter, r *http.Request, v *visit) erro
 	}
 	values := url.Values{"name": {site.Name}, "key": {site.Key}, "parent": {string(site.Parent)}}
 	action := p.Action + "?" + values.Encode() // an empty one counts
-	return s.proposeSite(w, r, v, p, proposal{Proposal: impact.Proposal{ChangeSites: []access.Site{site}}, action: action, done: back})
+	return s.proposeForm(w, r, v, p, proposal{Proposal: impact.Proposal{ChangeSites: []access.Site{site}}, action: action, done: back})
 }
 
 // archiveSite closes a site and all below, or brings it back.
@@ -258,12 +201,12 @@ func (s *Server) archiveSite(w http.ResponseWriter, r *http.Request, v *visit) e
 	if site.Archived = strings.HasSuffix(r.URL.Path, "/archive"); !site.Archived {
 		key, path = "sites.restoring", back+"/restore"
 	}
-	p := &siteEditPage{page: v.page(key, "name", siteName(site)), Back: back, Text: v.words.t(key + ".text")}
+	p := &formPage{page: v.page(key, "name", siteName(site)), Back: back, Text: v.words.t(key + ".text")}
 	change := impact.Proposal{ChangeSites: []access.Site{site}}
 	if now, _ := v.policy.Site(site.ID); now == site && !saving(r) {
 		return s.redirect(w, r, back)
 	}
-	return s.proposeSite(w, r, v, p, proposal{Proposal: change, action: path, done: back})
+	return s.proposeForm(w, r, v, p, proposal{Proposal: change, action: path, done: back})
 }
 
 // newDimension adds a kind of place.
@@ -279,12 +222,12 @@ func (s *Server) newDimension(w http.ResponseWriter, r *http.Request, v *visit) 
 	case slices.ContainsFunc(v.policy.Catalogue().Dimensions, func(o access.Dimension) bool { return o.ID == d.ID }) && !saving(r):
 		key.Error = words.t("sites.keyTaken", "key", string(d.ID))
 	}
-	p := &siteEditPage{page: v.page("sites.newDimension"), Action: "/sites/dimensions/new", Back: "/sites", Fields: []field{name, key}}
+	p := &formPage{page: v.page("sites.newDimension"), Action: "/sites/dimensions/new", Back: "/sites", Fields: []field{name, key}}
 	if fresh || wrong(p.Fields) {
 		return s.waiting(w, r, p, words.t("sites.fill"))
 	}
 	values := url.Values{"name": {d.Name}, "key": {string(d.ID)}}
-	return s.proposeSite(w, r, v, p, proposal{Proposal: impact.Proposal{Dimensions: []access.Dimension{d}},
+	return s.proposeForm(w, r, v, p, proposal{Proposal: impact.Proposal{Dimensions: []access.Dimension{d}},
 		action: address(p.Action, values, "", ""), done: address("/sites", nil, "dimension", string(d.ID))})
 }
 
