@@ -43,22 +43,29 @@ func (s *Server) keepDraft(w http.ResponseWriter, r *http.Request, v *visit) err
 	if err := r.ParseForm(); err != nil {
 		return err
 	}
-	whole := address(to, r.PostForm, "draft", "")
-	if len(whole) <= maxAddress {
-		return s.redirect(w, r, whole)
-	}
-	var draft store.Draft
-	err := s.store.Write(r.Context(), v.actor(), func(tx *store.Tx) (err error) {
-		draft, err = tx.KeepDraft(r.Context(), store.Draft{UserID: v.session.UserID, Doc: queryOf(whole).Encode()})
-		return err
-	})
+	there, err := s.keep(r, v, to, r.PostForm)
 	if errors.Is(err, store.ErrTooLong) {
 		return badRequest{"problem.large"}
 	}
 	if err != nil {
 		return err
 	}
-	return s.redirect(w, r, address(to, nil, "draft", string(draft.ID)))
+	return s.redirect(w, r, there)
+}
+
+// keep gives the address of a page in a state: with all of it, or with the draft that
+// keeps it when that is too long. ErrTooLong when it is even for a draft.
+func (s *Server) keep(r *http.Request, v *visit, path string, values url.Values) (string, error) {
+	whole := address(path, values, "draft", "")
+	if len(whole) <= maxAddress {
+		return whole, nil
+	}
+	var draft store.Draft
+	err := s.store.Write(r.Context(), v.actor(), func(tx *store.Tx) (err error) {
+		draft, err = tx.KeepDraft(r.Context(), store.Draft{UserID: v.session.UserID, Doc: queryOf(whole).Encode()})
+		return err
+	})
+	return address(path, nil, "draft", string(draft.ID)), err
 }
 
 // state is what a page's address says, and the address that says it: what follows
@@ -67,7 +74,7 @@ func (s *Server) state(r *http.Request, v *visit) (url.Values, string, error) {
 	query := r.URL.Query()
 	id := query.Get("draft")
 	if id == "" {
-		return query, address(r.URL.Path, query, "csv", ""), nil
+		return query, address(r.URL.EscapedPath(), query, "csv", ""), nil
 	}
 	draft, err := s.store.Draft(r.Context(), v.tenant(), v.session.UserID, store.DraftID(id))
 	if errors.Is(err, store.ErrNotFound) {
@@ -77,7 +84,7 @@ func (s *Server) state(r *http.Request, v *visit) (url.Values, string, error) {
 		return nil, "", err
 	}
 	values, err := url.ParseQuery(draft.Doc)
-	return values, address(r.URL.Path, nil, "draft", id), err
+	return values, address(r.URL.EscapedPath(), nil, "draft", id), err
 }
 
 // keptCookie opens the form that was sent with a session that had lapsed. It holds

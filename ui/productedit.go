@@ -26,15 +26,16 @@ func (s *Server) productEditRoutes() []route {
 }
 
 // gridPage is the grid of a product, or one role's column of it, as it is edited. The
-// address has the cells that are otherwise than now.
+// address has the cells that are otherwise than now, or the draft that has them.
 type gridPage struct {
 	page
 	Action, Back string
-	Role         string
 	Caption      string
 	Roles        []gridRole
 	Rows         []editRow
-	Panel        *panel
+	// Others are all roles, where the whole grid is too large for a page.
+	Others []pivotLink
+	Panel  *panel
 }
 
 // editRow is a permission, or a heading of some.
@@ -50,15 +51,11 @@ type editCell struct {
 	Changed          bool
 }
 
-const (
-	// maxCells is how many choices a page has: of a larger product one role is edited
-	// at a time.
-	maxCells = 500
-	// maxChanged is how many cells an address holds.
-	maxChanged = 200
-)
+// maxCells is how many choices a page has: of a larger product one role is edited at
+// a time.
+const maxCells = 1500
 
-// cell names a role's permission, and one of a change its level.
+// cellName names a role's permission in a form, and with its level in an address.
 func cellName(role access.RoleID, permission access.PermissionID) string {
 	return url.QueryEscape(string(role)) + "/" + url.QueryEscape(string(permission))
 }
@@ -79,64 +76,83 @@ func (v *visit) changeableProduct(r *http.Request) (access.Product, error) {
 // editProduct changes what roles may do: the choices come as a POST, become an
 // address of what they change, and that is previewed and saved.
 func (s *Server) editProduct(w http.ResponseWriter, r *http.Request, v *visit) error {
-	product, err := v.changeableProduct(r)
+	product, err := v.editableProduct(r)
 	if err != nil {
 		return err
 	}
-	if product.ID == access.ConsoleID {
-		return badRequest{"products.builtIn"}
+	values, action, err := s.state(r, v)
+	if err != nil {
+		return err
 	}
-	role, path := r.URL.Query().Get("role"), productPath(product.ID)
+	role, path := values.Get("role"), productPath(product.ID)
 	roles := product.Roles
-	if i := slices.IndexFunc(roles, func(o access.Role) bool { return string(o.ID) == role }); role != "" {
-		if i < 0 {
-			return store.ErrNotFound
-		}
+	large := len(roles)*(len(product.Permissions)+1) > maxCells
+	i := slices.IndexFunc(roles, func(o access.Role) bool { return string(o.ID) == role })
+	switch {
+	case i >= 0:
 		roles = roles[i : i+1]
-	} else if len(roles)*(len(product.Permissions)+1) > maxCells {
-		return badRequest{"products.oneRole"}
+	case role != "":
+		return store.ErrNotFound
+	case large:
+		return s.redirect(w, r, address(path+"/edit", nil, "role", string(roles[0].ID)))
 	}
+	tooMany := false
 	if r.Method == http.MethodPost && !saving(r) {
-		return s.chosen(w, r, v, product, roles)
+		values = chosenCells(r.PostForm, product, roles)
+		values.Set("role", role)
+		there, err := s.keep(r, v, path+"/edit", values)
+		if err == nil {
+			return s.redirect(w, r, there)
+		}
+		if tooMany = errors.Is(err, store.ErrTooLong); !tooMany {
+			return err
+		}
 	}
-	changed, cells, err := withCells(product, r.URL.Query()["c"])
+	changed, cells, err := withCells(product, values["c"])
 	if err != nil {
 		return err
 	}
-	p := &gridPage{page: v.page("products.editing", "name", productName(product)), Role: role, Back: path, Action: address(path+"/edit", nil, "role", role)}
+	p := &gridPage{page: v.page("products.editing", "name", productName(product)), Back: path, Action: address(path+"/edit", nil, "role", role)}
 	p.grid(v, product, changed, roles, cells)
+	if large {
+		for _, one := range product.Roles {
+			p.Others = append(p.Others, pivotLink{Text: cmp.Or(one.Name, string(one.ID)), Href: address(path+"/edit", nil, "role", string(one.ID)), Current: string(one.ID) == role})
+		}
+	}
 	show := func(status int, panel *panel) error {
 		p.Panel = panel
 		return s.render(w, status, "product-edit", p)
 	}
-	if len(cells) == 0 && !saving(r) {
+	switch {
+	case tooMany:
+		return show(http.StatusBadRequest, &panel{Waiting: v.words.t("products.tooMany")})
+	case len(cells) == 0 && !saving(r):
 		return show(http.StatusOK, &panel{Waiting: v.words.t("products.chooseCells")})
 	}
 	done := path
 	if role != "" {
 		done = rolePath(product.ID, access.RoleID(role))
 	}
-	return s.propose(w, r, v, proposal{Proposal: impact.Proposal{Products: []access.Product{changed}}, action: address(path+"/edit", r.URL.Query(), "csv", ""), done: done}, show)
+	return s.propose(w, r, v, proposal{Proposal: impact.Proposal{Products: []access.Product{changed}}, action: action, done: done}, show)
 }
 
-// chosen makes an address of the choices that aren't what is now.
-func (s *Server) chosen(w http.ResponseWriter, r *http.Request, v *visit, product access.Product, roles []access.Role) error {
-	if err := r.ParseForm(); err != nil {
-		return badRequest{"problem.invalid"}
-	}
+// chosenCells are the choices of a form that aren't what is now, as an address has
+// them: a value for each role and level, with all permissions that get it.
+func chosenCells(form url.Values, product access.Product, roles []access.Role) url.Values {
 	values := url.Values{}
 	for _, role := range roles {
+		at := map[string][]string{}
 		for _, permission := range cellsOf(product) {
 			name := cellName(role.ID, permission)
-			if level := r.PostForm.Get(name); r.PostForm.Has(name) && level != string(role.Permissions[permission]) {
-				values.Add("c", name+"="+level)
+			if level := form.Get(name); form.Has(name) && level != string(role.Permissions[permission]) {
+				at[level] = append(at[level], url.QueryEscape(string(permission)))
 			}
 		}
+		for _, level := range slices.Sorted(maps.Keys(at)) {
+			values.Add("c", url.QueryEscape(string(role.ID))+"/"+strings.Join(at[level], ",")+"="+level)
+		}
 	}
-	if len(values["c"]) > maxChanged {
-		return badRequest{"products.tooMany"}
-	}
-	return s.redirect(w, r, address(productPath(product.ID)+"/edit", values, "role", r.URL.Query().Get("role")))
+	return values
 }
 
 // cellsOf are the permissions that a role can speak of, all of them together first.
@@ -151,34 +167,39 @@ func cellsOf(product access.Product) []access.PermissionID {
 // withCells is a product with other levels in some cells, and which those are.
 // What names no cell of the product, or none of its levels, is a bad request.
 func withCells(product access.Product, changes []string) (access.Product, map[string]bool, error) {
-	cells := map[string]bool{}
+	cells, known := map[string]bool{}, map[string]bool{}
+	for _, permission := range cellsOf(product) {
+		known[string(permission)] = true
+	}
 	product.Roles = slices.Clone(product.Roles)
-	for _, change := range changes {
-		name, level, ok := strings.Cut(change, "=")
-		found := false
-		for i, role := range product.Roles {
-			for _, permission := range cellsOf(product) {
-				if cellName(role.ID, permission) != name {
-					continue
-				}
-				found = true
-				if access.Level(level) == role.Permissions[permission] {
-					continue // somebody else was faster
-				}
-				cells[name] = true
-				permissions := maps.Clone(role.Permissions)
-				if permissions == nil {
-					permissions = map[access.PermissionID]access.Level{}
-				}
-				if permissions[permission] = access.Level(level); level == "" {
-					delete(permissions, permission)
-				}
-				product.Roles[i].Permissions = permissions
-				role.Permissions = permissions
-			}
+	at := map[string]*access.Role{}
+	for i := range product.Roles {
+		role := &product.Roles[i]
+		at[url.QueryEscape(string(role.ID))] = role
+		if role.Permissions = maps.Clone(role.Permissions); role.Permissions == nil {
+			role.Permissions = map[access.PermissionID]access.Level{}
 		}
-		if !ok || !found || level != "" && !slices.Contains(product.Levels, access.Level(level)) {
+	}
+	for _, change := range changes {
+		where, level, ok := strings.Cut(change, "=")
+		id, permissions, _ := strings.Cut(where, "/")
+		role := at[id]
+		if !ok || role == nil || level != "" && !slices.Contains(product.Levels, access.Level(level)) {
 			return product, nil, badRequest{"products.noCell"}
+		}
+		for escaped := range strings.SplitSeq(permissions, ",") {
+			name, err := url.QueryUnescape(escaped)
+			if err != nil || !known[name] {
+				return product, nil, badRequest{"products.noCell"}
+			}
+			permission := access.PermissionID(name)
+			if access.Level(level) == role.Permissions[permission] {
+				continue // somebody else was faster
+			}
+			cells[cellName(role.ID, permission)] = true
+			if role.Permissions[permission] = access.Level(level); level == "" {
+				delete(role.Permissions, permission)
+			}
 		}
 	}
 	return product, cells, nil

@@ -29,6 +29,8 @@ type productsPage struct {
 	page
 	Table table
 	Rows  []productRow
+	// New is where a product is added; empty for who may add none.
+	New string
 }
 
 type productRow struct {
@@ -53,11 +55,19 @@ func (s *Server) products(w http.ResponseWriter, _ *http.Request, v *visit) erro
 			Roles: len(product.Roles), Permissions: len(product.Permissions), Dimensions: strings.Join(v.dimensionNames(product), ", "), Grants: grants[product.ID],
 		})
 	}
+	if v.mayAt(access.ConsoleProducts, access.LevelChange, nil) {
+		p.New = v.link("/products/add/product")
+	}
 	return s.render(w, http.StatusOK, "products", p)
 }
 
-// productPath and rolePath are the addresses of their pages.
+// productPath, permissionPath and rolePath are what the addresses of their pages
+// begin with.
 func productPath(id access.ProductID) string { return "/products/" + url.PathEscape(string(id)) }
+
+func permissionPath(product access.ProductID, id access.PermissionID) string {
+	return productPath(product) + "/permissions/" + url.PathEscape(string(id))
+}
 
 func rolePath(product access.ProductID, id access.RoleID) string {
 	return productPath(product) + "/roles/" + url.PathEscape(string(id))
@@ -87,8 +97,9 @@ type productPage struct {
 	// NewKey is the form for a key; nil for who may make none.
 	NewKey *keyForm
 	// Secret is that of a key that was made just now: it is shown once.
-	Secret    string
-	Edit, CSV string
+	Secret string
+	CSV    string
+	Tools  []pivotLink // what the visitor may do with the product
 }
 
 // term is a word with what it is here.
@@ -105,10 +116,10 @@ type gridRole struct{ Name, Href string }
 
 // gridRow is a permission, or a heading of some.
 type gridRow struct {
-	Heading string
-	Name    string
-	Tags    []string
-	Cells   []gridCell
+	Heading    string
+	Name, Href string
+	Tags       []string
+	Cells      []gridCell
 	// Denied says to how many grants deny it.
 	Denied string
 }
@@ -146,6 +157,9 @@ func (v *visit) grid(product access.Product, roles []access.Role) grid {
 			}
 		}
 		row := gridRow{Name: cmp.Or(permission.Name, string(permission.ID)), Tags: permission.Tags}
+		if v.shapes(product) {
+			row.Href = permissionPath(product.ID, permission.ID) + "/edit"
+		}
 		for _, role := range roles {
 			row.Cells = append(row.Cells, v.gridCell(role, permission.ID))
 		}
@@ -196,6 +210,12 @@ func permissionHeading(product access.Product, permission access.Permission) str
 	return strings.ToUpper(group[:1]) + group[1:]
 }
 
+// shapes reports whether the visitor may say what a product's permissions and roles
+// are. Those of the console are built in.
+func (v *visit) shapes(product access.Product) bool {
+	return product.ID != access.ConsoleID && v.mayAt(access.ConsoleProducts, access.LevelChange, nil)
+}
+
 // findProduct is the product that the path names.
 func (v *visit) findProduct(r *http.Request) (access.Product, error) {
 	product, ok := v.policy.Product(access.ProductID(r.PathValue("id")))
@@ -223,8 +243,14 @@ func (s *Server) showProduct(w http.ResponseWriter, r *http.Request, v *visit, p
 		{words.t("products.levels"), strings.Join(levelNames(product), " < ")},
 		{words.t("products.places"), cmp.Or(strings.Join(v.dimensionNames(product), ", "), words.t("products.noPlaces"))},
 	}
-	if product.ID != access.ConsoleID && v.mayAt(access.ConsoleProducts, access.LevelChange, nil) {
-		p.Edit = v.link(productPath(product.ID) + "/edit")
+	if v.shapes(product) {
+		path := productPath(product.ID)
+		if len(product.Roles) > 0 {
+			p.Tools = append(p.Tools, pivotLink{Text: words.t("products.edit"), Href: path + "/edit"})
+		}
+		p.Tools = append(p.Tools, pivotLink{Text: words.t("products.addPermission"), Href: path + "/add/permission"},
+			pivotLink{Text: words.t("products.addRole"), Href: path + "/add/role"}, pivotLink{Text: words.t("products.change"), Href: path + "/details"},
+			pivotLink{Text: words.t("products.remove"), Href: path + "/remove"})
 	}
 	if err := s.keys(r.Context(), v, product, p); err != nil {
 		return err
@@ -309,7 +335,7 @@ type rolePage struct {
 	Product, ProductHref string
 	Personal             bool
 	Grid                 grid
-	Edit                 string
+	Tools                []pivotLink // what the visitor may do with the role
 	People               *holdersList
 	Grants               []siteGrant
 	GrantsT              table
@@ -363,8 +389,11 @@ func (s *Server) role(w http.ResponseWriter, r *http.Request, v *visit) error {
 	p := &rolePage{page: v.page("products.one", "name", cmp.Or(o.role.Name, string(o.role.ID))), Product: productName(o.product), ProductHref: v.link(page),
 		Personal: o.role.Personal, Grid: v.grid(o.product, []access.Role{o.role})}
 	p.Grid.Caption = words.t("products.may", "role", p.Title)
-	if o.product.ID != access.ConsoleID && v.mayAt(access.ConsoleProducts, access.LevelChange, nil) {
-		p.Edit = v.link(address(page+"/edit", nil, "role", string(o.role.ID)))
+	if path := rolePath(o.product.ID, o.role.ID); v.shapes(o.product) {
+		p.Tools = []pivotLink{
+			{Text: words.t("products.editRole"), Href: address(page+"/edit", nil, "role", string(o.role.ID))}, {Text: words.t("products.renameRole"), Href: path + "/edit"},
+			{Text: words.t("products.copyRole"), Href: address(page+"/add/role", nil, "copy", string(o.role.ID))}, {Text: words.t("products.removeRole"), Href: path + "/remove"},
+		}
 	}
 	h, err := s.reached(r.Context(), v, v.policy, v.now, nil, o.grants, "")
 	if err != nil {

@@ -188,6 +188,7 @@ func (s *Server) table() []route {
 		s.siteEditRoutes(),
 		s.productsRoutes(),
 		s.productEditRoutes(),
+		s.catalogueRoutes(),
 		s.reviewsRoutes(),
 		s.syncRoutes(),
 		s.setupRoutes(),

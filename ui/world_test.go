@@ -126,7 +126,7 @@ func stock(g *rig) *world {
 	})
 	w.mine = things{
 		"person": string(g.users["daan.bakker@waterland.example"]), "other": string(g.users[bob]), "blocked": string(g.users["frank.visser@waterland.example"]),
-		"group": string(g.groups["Utrecht technicians"]), "site": string(g.sites["uithof"]), "upper": string(g.sites["nieuwegein"]), "archived": string(store.NewSiteID()), "product": "clicktime", "role": "supervisor",
+		"group": string(g.groups["Utrecht technicians"]), "site": string(g.sites["uithof"]), "upper": string(g.sites["nieuwegein"]), "archived": string(store.NewSiteID()), "product": "clicktime", "role": "supervisor", "permission": "timesheet",
 		"mapping": string(g.granted("Utrecht technicians")[0].ID), "connection": string(g.refs["Entra ID"].ID),
 		"asset": g.console.assets["app.css"].path,
 	}
@@ -157,7 +157,7 @@ func stock(g *rig) *world {
 		delete(w.theirs, secret) // whoever has it may use it
 	}
 	w.mine["opening"] = w.opening()
-	w.nothing["product"], w.nothing["role"] = "nosuchproduct", "nosuchrole"
+	w.nothing["product"], w.nothing["role"], w.nothing["permission"] = "nosuchproduct", "nosuchrole", "nosuchpermission"
 	return w
 }
 
@@ -345,7 +345,7 @@ func (w *world) globex() {
 		w.t.Fatal(err)
 	}
 	actor := store.Actor{Tenant: tenant.ID, Kind: store.ActorCLI, ID: "gus"}
-	site, t := store.NewSiteID(), things{"product": "globextime", "role": "globexer"}
+	site, t := store.NewSiteID(), things{"product": "globextime", "role": "globexer", "permission": "globexing"}
 	t["site"], t["upper"], t["archived"] = string(site), string(store.NewSiteID()), string(store.NewSiteID())
 	var owner store.UserID
 	err = w.Write(ctx, actor, func(tx *store.Tx) error {
