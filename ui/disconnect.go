@@ -82,7 +82,7 @@ func (s *Server) disconnect(w http.ResponseWriter, r *http.Request, v *visit) er
 	}
 	p.Action = address(r.URL.Path, nil, "people", string(people))
 	if proposal.Empty() {
-		if r.Method == http.MethodGet {
+		if r.Method != http.MethodPost {
 			return show(http.StatusOK, nil)
 		}
 		if err := s.store.Write(ctx, v.actor(), end); err != nil {

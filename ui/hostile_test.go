@@ -278,3 +278,26 @@ func (w *world) sendBody(as, path, body string) answer {
 }
 
 func bodyOf(text string) io.ReadCloser { return io.NopCloser(strings.NewReader(text)) }
+
+// TestHEADAnswersAsGETDoes asks for the head of every page: a program that looks
+// whether a link works is told the same as somebody who follows it (RFC 9110 §9.3.2).
+func TestHEADAnswersAsGETDoes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	before := w.snapshot()
+	for _, e := range examples {
+		if e.method() != "GET" {
+			continue
+		}
+		path := w.mine.fill(e.path)
+		for _, who := range []string{sam, nobody} {
+			get, head := w.do(who, "GET", path, nil), w.do(who, "HEAD", path, nil)
+			if head.status != get.status || head.header.Get("Location") != get.header.Get("Location") || head.body != "" {
+				t.Errorf("%s: HEAD answers %d to %q with %d bytes, GET %d to %q", path, head.status, head.header.Get("Location"), len(head.body), get.status, get.header.Get("Location"))
+			}
+		}
+	}
+	if after := w.snapshot(); after != before {
+		t.Errorf("something changed:\n%s", difference(before, after))
+	}
+}

@@ -189,7 +189,7 @@ type proposal struct {
 // the page around the panel.
 func (s *Server) propose(w http.ResponseWriter, r *http.Request, v *visit, p proposal, show func(status int, p *panel) error) error {
 	ctx := r.Context()
-	if r.Method == http.MethodGet {
+	if r.Method != http.MethodPost { // also HEAD
 		look, err := impact.Look(ctx, s.store, v.actor(), p.Proposal)
 		if err != nil {
 			return err

@@ -175,7 +175,7 @@ func startAddress(c store.ConnectionID, to, hint string) string {
 // was her session that lapsed, and otherwise lost, but for where it was.
 func (s *Server) sendToSignIn(w http.ResponseWriter, r *http.Request) error {
 	to := r.URL.RequestURI()
-	if r.Method != http.MethodGet {
+	if r.Method == http.MethodPost {
 		to = "/"
 		if from, err := url.Parse(r.Referer()); err == nil && from.Host == r.Host {
 			to = from.RequestURI()

@@ -253,7 +253,7 @@ func (s *Server) importSites(w http.ResponseWriter, r *http.Request, v *visit) e
 		return forbidden{needs{access.ConsoleSites, access.LevelChange}}
 	}
 	p := &importPage{page: v.page("sites.importing")}
-	if r.Method == http.MethodGet {
+	if r.Method != http.MethodPost {
 		return s.render(w, http.StatusOK, "sites-import", p)
 	}
 	body, err := sentFile(r)
