@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"rsc.io/qr"
 
@@ -306,7 +305,7 @@ func (s *Server) resendInvitation(w http.ResponseWriter, r *http.Request, v *vis
 	if err != nil {
 		return err
 	}
-	return s.handOver(w, r, one, secret)
+	return s.handOver(w, r, v, one, secret)
 }
 
 // emailProblem is the key of what is wrong with an address, if that is what an error
@@ -367,26 +366,18 @@ func (s *Server) inviteAgain(w http.ResponseWriter, r *http.Request, v *visit) e
 	if err != nil {
 		return err
 	}
-	return s.handOver(w, r, one, secret)
+	return s.handOver(w, r, v, one, secret)
 }
-
-// handedCookie carries a secret from the form that made it to the page that shows it,
-// in the browser that made it and nowhere else.
-const handedCookie = "gatehouse-handed"
-
-// handedFor is how long the page may take to come.
-const handedFor = 2 * time.Minute
 
 // handOver answers a form that made a secret: it is on its way by mail, or is shown
 // once.
-func (s *Server) handOver(w http.ResponseWriter, r *http.Request, one store.Invitation, secret string) error {
+func (s *Server) handOver(w http.ResponseWriter, r *http.Request, v *visit, one store.Invitation, secret string) error {
 	to := "/invitations/" + string(one.ID)
 	if one.Form == store.InvitationLink && s.mail != nil {
 		s.mail.Wake()
 		return s.say(w, r, to, "", "invitations.sent", "email", one.Email)
 	}
-	s.setCookie(w, r, handedCookie, to+"/secret", secret, handedFor)
-	return s.redirect(w, r, to+"/secret")
+	return s.tell(w, r, to+"/secret", v.holder(), once{Invitation: secret})
 }
 
 // secretPage shows a link to copy, or a code to print, once.
@@ -434,14 +425,12 @@ func (s *Server) invitationSecret(w http.ResponseWriter, r *http.Request, v *vis
 	if err != nil {
 		return err
 	}
-	path := "/invitations/" + string(one.ID) + "/secret"
-	secret := s.cookie(r, handedCookie, path)
+	secret := s.told(w, r, v.holder()).Invitation
 	p := &secretPage{page: v.page("invitations.secret", "name", one.DisplayName), ID: one.ID, Who: one.DisplayName, Until: v.instant(one.ExpiresAt),
 		Hello: v.words.t("accept.hello", "name", one.DisplayName), Gone: secret == "", Inviter: name(v.person), Chips: v.chipsOf(v.policy, one.Grants)}
 	if secret == "" {
 		return s.render(w, http.StatusOK, "secret", p)
 	}
-	s.setCookie(w, r, handedCookie, path, "", 0)
 	if one.Form == store.InvitationLink {
 		p.Link = s.base(r) + "/i/" + secret
 		return s.render(w, http.StatusOK, "secret", p)

@@ -82,7 +82,7 @@ func (s *Server) invite(w http.ResponseWriter, r *http.Request, v *visit) error 
 			if saved.Again { // the second of two clicks
 				return s.redirect(w, r, "/invitations")
 			}
-			return s.handOver(w, r, made, secret)
+			return s.handOver(w, r, v, made, secret)
 		},
 	}
 	err := s.propose(w, r, v, change, show)

@@ -17,11 +17,12 @@ const onceLife = 120
 // once is what a page shows once: secrets of which only hashes are kept.
 type once struct {
 	// Token is a SCIM token, Link a set-up link, Client the secret of an OAuth client,
-	// Webhook that of a webhook.
-	Token   string `json:"t,omitempty"`
-	Link    string `json:"l,omitempty"`
-	Client  string `json:"c,omitempty"`
-	Webhook string `json:"w,omitempty"`
+	// Webhook that of a webhook, Invitation the link or code of one.
+	Token      string `json:"t,omitempty"`
+	Link       string `json:"l,omitempty"`
+	Client     string `json:"c,omitempty"`
+	Webhook    string `json:"w,omitempty"`
+	Invitation string `json:"i,omitempty"`
 }
 
 // tell answers a POST that made secrets: to is the page that shows them, to a
