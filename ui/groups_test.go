@@ -69,6 +69,9 @@ func TestGroupsThatGiveNothingComeFirst(t *testing.T) {
 		if !slices.Equal(names, want) {
 			t.Errorf("got %q, want %q", names, want)
 		}
+		if maps := got.texts("#groups a[href^='/mappings/new']"); !slices.Equal(maps, []string{"Map Everyone Waterland", "Map Finance", "Map IT", "Map Operations", "Map Sales", "Map Welders"}) {
+			t.Errorf("the links that map are called %q, want each by its group", maps)
+		}
 		if text := got.text("#groups-count"); text != "11 groups" {
 			t.Errorf("count: %q", text)
 		}

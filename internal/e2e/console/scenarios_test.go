@@ -97,7 +97,7 @@ func newGroup(t *testing.T, h *house, name string) {
 func mapAGroup(t *testing.T, h *house, p *browser.Page, script bool) {
 	newGroup(t, h, newcomer)
 	p.Open("/groups?q=newcomers")
-	p.Follow("link", "Map")
+	p.Follow("link", "Map "+newcomer)
 	chooseRole(p, script)
 	p.Click("checkbox", "Midden…")
 	p.Click("checkbox", "Noordoost…")
@@ -163,7 +163,7 @@ func undoAMapping(t *testing.T, h *house, p *browser.Page, script bool) {
 	const wrong = "Wrong crowd"
 	newGroup(t, h, wrong)
 	p.Open("/groups?q=wrong")
-	p.Follow("link", "Map")
+	p.Follow("link", "Map "+wrong)
 	chooseRole(p, script)
 	p.Click("checkbox", "Midden…")
 	if !script {
@@ -362,7 +362,7 @@ var pictures = []struct {
 		newGroup(t, h, newcomer)
 		p.Size(1280, 1240) // the names are below the choices
 		p.Open("/groups?q=newcomers")
-		p.Follow("link", "Map")
+		p.Follow("link", "Map "+newcomer)
 		chooseRole(p, true)
 		p.Click("checkbox", "Midden…")
 		p.WaitText("1 person gains access")
