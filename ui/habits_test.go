@@ -35,6 +35,7 @@ func TestSavedFilters(t *testing.T) {
 		}
 		g.post(ada, "/views", url.Values{"path": {"/mappings?state=expired"}, "name": {"Over"}, "shared": {"1"}})
 		g.post(ada, "/views", url.Values{"path": {"/people?state=live&after=x"}, "name": {"Mine"}})
+		g.post(ada, "/views", url.Values{"path": {"/invitations?state=open"}, "name": {"To come"}})
 
 		for _, test := range []struct {
 			why, who, path string
@@ -43,6 +44,7 @@ func TestSavedFilters(t *testing.T) {
 			{"hers, and shared by her", ada, "/people", []string{"Left <b>us</b>", "Mine"}},
 			{"what is shared", sam, "/people", []string{"Left <b>us</b>"}},
 			{"of that list", sam, "/mappings", []string{"Over"}},
+			{"of the list of invitations", ada, "/invitations", []string{"To come"}},
 			{"for a site administrator", bob, "/people", []string{"Left <b>us</b>"}},
 			{"for who may not open the list", eva, "/views", nil},
 		} {
