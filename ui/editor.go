@@ -333,6 +333,9 @@ func (e *editor) fill(ctx context.Context, p *editorPage) error {
 		}
 	}
 	who, err := e.server.whom(ctx, v, e.grant.Subject)
+	if e.old.ID != "" && errors.Is(err, store.ErrNotFound) {
+		who, err = e.server.whomFormerly(ctx, v, e.old)
+	}
 	if err != nil {
 		return err
 	}
@@ -439,6 +442,18 @@ func (s *Server) whom(ctx context.Context, v *visit, to access.Grantee) (string,
 		return w.t("mappings.members", "group", name), nil
 	}
 	return "", store.ErrNotFound
+}
+
+// whomFormerly names whom a grant is for who isn't there any more: the group of a
+// mapping that sleeps.
+func (s *Server) whomFormerly(ctx context.Context, v *visit, g access.Grant) (string, error) {
+	asleep, err := s.store.Sleeping(ctx, v.tenant())
+	for _, a := range asleep {
+		if a.Grant == g.ID {
+			return v.words.t("mappings.membersOnce", "group", a.Name), nil
+		}
+	}
+	return v.words.t("mappings.gone"), err
 }
 
 // mayName is ErrNotFound when whom a grant is to be for isn't the visitor's to see:

@@ -343,11 +343,20 @@ func TestMappingsByState(t *testing.T) {
 				t.Errorf("%s: %s", state, got.text("#mappings-list"))
 			}
 		}
+		// It can be changed in its sleep.
+		change, _ := g.get(sam, "/mappings/"+string(asleep.ID)).Find("main a[href$='/edit']").Attr("href")
+		if got := g.get(sam, change); got.status != 200 || got.text("#editor .big") != "Members of Night, a group that was deleted" {
+			t.Errorf("changing what sleeps: status %d, %q", got.status, got.text("main"))
+		}
+		page := g.get(sam, g.compose(change, "what", "role/clicktime/client", "s.site", string(g.sites["zeeland"])))
+		if got := g.press(sam, page); got.status != 303 {
+			t.Errorf("changed in its sleep: status %d, %s", got.status, got.text("#impact"))
+		}
 		link, _ := g.get(sam, "/mappings?state=sleeping").Find("#mappings a[href*=relink]").Attr("href")
 		if got := g.press(sam, g.get(sam, link)); got.status != 303 {
 			t.Fatalf("%d: %s", got.status, got.text("main"))
 		}
-		if made := g.granted("Night"); len(made) != 1 || made[0].ID != asleep.ID {
+		if made := g.granted("Night"); len(made) != 1 || made[0].ID != asleep.ID || made[0].Scope.Sites["site"].Sites[0] != g.sites["zeeland"] {
 			t.Errorf("linked: %+v", made)
 		}
 		if got := g.get(sam, link); got.status != 404 {
