@@ -42,10 +42,14 @@
 
   // A form with data-live shows its results while somebody types.
   let typing;
-  const live = form => {
+  const state = form => {
     const query = new URLSearchParams(new FormData(form));
     for (const [name, value] of [...query]) if (!value) query.delete(name);
-    const url = form.getAttribute("action") + (query.size ? "?" + query : "");
+    return query;
+  };
+  const address = (form, query) => form.getAttribute("action") + (query.size ? "?" + query : "");
+  const live = form => {
+    const query = state(form), url = address(form, query);
     // What is too long for an address goes the way of the button, which keeps it.
     const button = url.length > 4000 && form.querySelector("[formaction]");
     work();
@@ -54,6 +58,10 @@
   document.addEventListener("input", event => {
     const form = event.target.form;
     if (!form || !form.dataset.live) return;
+    // Whoever saves before the panel has followed saves what is chosen now: the digest is
+    // of what the panel shows, so that it is shown anew instead.
+    const save = form.dataset.live.includes("impact") && document.querySelector("#impact form");
+    if (save) save.action = address(form, state(form));
     clearTimeout(typing);
     typing = setTimeout(live, event.target.type === "search" || event.target.type === "text" ? 150 : 0, form);
   });

@@ -317,6 +317,33 @@ func reviewASite(t *testing.T, h *house, p *browser.Page, script bool) {
 	}
 }
 
+// TestQuickSavesShowThePanelAgain ticks a second site and saves before the panel can
+// have followed: what it shows isn't what was chosen, so nothing is saved.
+func TestQuickSavesShowThePanelAgain(t *testing.T) {
+	t.Parallel()
+	h := demo(t)
+	newGroup(t, h, newcomer)
+	p := h.visit(t, sam)
+	p.Open("/groups?q=newcomers")
+	p.Follow("link", "Map "+newcomer)
+	chooseRole(p, true)
+	p.Click("checkbox", "Midden…")
+	p.WaitText("1 person gains access")
+	second := `[...document.querySelectorAll("#editor [type=checkbox]")].find(box => box.labels[0].innerText.startsWith("Noordoost"))`
+	browser.Eval[bool](p, second+`.click(), document.querySelector("#impact form button").click(), true`)
+	p.WaitText("Not saved")
+	p.Wait(second + `.checked`)
+	if got := granted(t, h, newcomer); len(got) != 0 {
+		t.Errorf("the group has %+v, want nothing before the panel has shown it", got)
+	}
+	p.Follow("button", "Save: give…")
+	p.WaitText("It is in effect now")
+	if got := granted(t, h, newcomer); len(got) != 1 || len(got[0].Scope.Sites["region"].Sites) != 2 {
+		t.Errorf("the group has %+v, want one grant at two sites", got)
+	}
+	p.Clean()
+}
+
 // TestSigningInAtTheDemosProvider comes in as newcomers do: by one click.
 func TestSigningInAtTheDemosProvider(t *testing.T) {
 	t.Parallel()
