@@ -45,6 +45,28 @@ func furtherWords(displayName, userName string) []string {
 	})
 }
 
+// Called gives what says of the names of a user whether a text is typed for her, as
+// PeopleFilter.Text is but for e-mail addresses: for lists of the past.
+func Called(text string) func(displayName, userName string) bool {
+	typed := strings.TrimSpace(Fold(text))
+	sought := words(typed)
+	sought = sought[:min(len(sought), maxWords)]
+	return func(displayName, userName string) bool {
+		display, user := Fold(displayName), Fold(userName)
+		if !isText(text) || typed != "" && len(sought) == 0 {
+			return false
+		}
+		if strings.Contains(typed, "@") {
+			return strings.HasPrefix(user, typed)
+		}
+		local, _, _ := strings.Cut(user, "@")
+		have := words(display + " " + local)
+		return !slices.ContainsFunc(sought, func(word string) bool {
+			return !slices.ContainsFunc(have, func(one string) bool { return strings.HasPrefix(one, word) })
+		})
+	}
+}
+
 // setWords makes the words that a user of a connection is found by those of her
 // names, given who she was before. The zero User has no names.
 func (tx *Tx) setWords(c ConnectionRef, id UserID, before, now User) {

@@ -386,7 +386,7 @@ func (e *editor) where() []picker {
 		where := picker{Name: "s." + string(d), Legend: w.t("mappings.at", "dimension", label), Type: "checkbox",
 			All: "all." + string(d), IsAll: e.values.Get("all."+string(d)) != ""}
 		var options []pick
-		for _, o := range v.siteOptions(areas) {
+		for _, o := range siteOptions(v.policy, areas) {
 			site, _ := v.policy.Site(access.SiteID(o.Value))
 			if site.Dimension == d && !site.Archived {
 				above, _ := v.policy.Site(site.Parent)

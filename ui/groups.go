@@ -461,7 +461,7 @@ func (s *Server) memberRows(ctx context.Context, v *visit, g *shownGroup, people
 		} else {
 			row.Within = true
 		}
-		if state := stateOf(one.Person, v); state != store.PersonLive {
+		if state := stateOf(one.Person, v.now); state != store.PersonLive {
 			row.State = v.words.t("state." + string(state))
 		}
 		rows = append(rows, row)

@@ -314,17 +314,3 @@ func TestTheConsoleSpeaksDutch(t *testing.T) {
 		t.Errorf("levels: %q", got)
 	}
 }
-
-func TestTheListOfPeopleIsAboutToday(t *testing.T) {
-	t.Parallel()
-	g := newRig(t)
-	if got := g.get(sam, "/people?at=2026-03-01").text(".flash"); !strings.Contains(got, "who is here today") || !strings.HasSuffix(got, "1 Mar 2026") {
-		t.Errorf("asked for a past day: got %q", got)
-	}
-	if got := g.get(sam, "/people"); got.Find(".flash").Length() != 0 {
-		t.Errorf("asked for none: got %q", got.text(".flash"))
-	}
-	if got := g.get(sam, "/people?at=yesterday"); got.status != 400 {
-		t.Errorf("no date: status %d, want 400", got.status)
-	}
-}

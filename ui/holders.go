@@ -21,8 +21,7 @@ type holders struct {
 	here   access.SiteID // the site of the page; empty for none
 	grants []reachingGrant
 	of     map[access.Grantee][]int // places in grants
-	list   *store.PeopleList
-	past   []store.Somebody
+	list   listing
 	names  map[string]string
 }
 
@@ -81,49 +80,20 @@ func (h *holders) fromSnapshot(whom, named access.Audience) {
 	for _, id := range named.Groups {
 		h.names[string(id)] = h.then.Groups[id].Name
 	}
-	in := map[access.GroupID]bool{}
-	for _, id := range whom.Groups {
-		in[id] = true
-	}
-	users := map[access.UserID]bool{}
-	for _, id := range whom.Users {
-		users[id] = true
-	}
-	for id, person := range h.then.Facts.People {
-		subject := h.then.Facts.Subject(id)
-		if person.Live(h.at) && (users[id] || slices.ContainsFunc(subject.Groups, func(g access.GroupID) bool { return in[g] })) {
-			user := h.then.Users[id]
-			h.past = append(h.past, store.Somebody{Subject: subject, ID: string(id), UserName: user.Name, DisplayName: user.DisplayName})
-		}
-	}
-	h.past = byName(h.past, func(o store.Somebody) string { return o.DisplayName }, func(o store.Somebody) string { return o.ID })
+	among := amongOf(whom)
+	h.list = peopleThen(h.then, func(one *store.Somebody) bool { return one.Person.Live(h.at) && among(one.Subject) })
 }
 
 // page gives some of them behind a place.
 func (h *holders) page(ctx context.Context, after store.PeopleKey, limit int) ([]store.Somebody, error) {
-	if h.then == nil {
-		found, _, err := h.list.Page(ctx, after, limit)
-		return found, err
-	}
-	rest := h.past
-	if after.ID != "" {
-		for len(rest) > 0 {
-			if key := rest[0].Key(); cmp.Or(cmp.Compare(key.Name, after.Name), cmp.Compare(key.ID, after.ID)) > 0 {
-				break
-			}
-			rest = rest[1:]
-		}
-	}
-	return rest[:min(limit, len(rest))], nil
+	found, _, err := h.list.Page(ctx, after, limit)
+	return found, err
 }
 
 // count says how many there are.
 func (h *holders) count(ctx context.Context) (string, error) {
-	n, err := len(h.past), error(nil)
-	if h.then == nil {
-		n, err = h.list.Count(ctx, countPeople)
-	}
-	if n > countPeople && h.then == nil {
+	n, err := h.list.Count(ctx, countPeople)
+	if n > countPeople {
 		return h.visit.words.t("people.many", "n", countPeople), err
 	}
 	return h.visit.words.n("people.count", n), err

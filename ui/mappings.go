@@ -182,8 +182,8 @@ func (s *Server) mappings(w http.ResponseWriter, r *http.Request, v *visit) erro
 		return err
 	}
 	g := v.granted(v.policy, v.now, nil)
-	site := v.siteFilter(query.Get("site"), v.area(access.ConsoleAccess, access.LevelView))
-	role := v.roleFilter(query.Get("role"))
+	site := v.siteFilter(v.policy, query.Get("site"), v.area(access.ConsoleAccess, access.LevelView))
+	role := v.roleFilter(v.policy, query.Get("role"))
 	l, err := s.mappingList(ctx, v, func(grant *access.Grant) bool {
 		to := grant.Subject
 		return (query.Get("group") == "" || string(to.Group) == query.Get("group")) && (query.Get("user") == "" || string(to.User) == query.Get("user")) &&
@@ -200,7 +200,7 @@ func (s *Server) mappings(w http.ResponseWriter, r *http.Request, v *visit) erro
 			Columns: v.columns("mappings.who:wide", "mappings.gets:wide", "mappings.people:number", "mappings.valid")}}
 	if v.may(access.ConsoleAccess, access.LevelChange) {
 		p.Bulk = "/mappings/bulk"
-		p.Roles = v.roleFilter("")
+		p.Roles = v.roleFilter(v.policy, "")
 		p.Roles.Name, p.Roles.Label = "to", v.words.t("mappings.toRole")
 		p.Roles.Any = v.words.t("mappings.chooseRole")
 	}

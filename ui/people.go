@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"gatehouse/access"
 	"gatehouse/store"
@@ -20,13 +21,13 @@ func (s *Server) peopleRoutes() []route {
 	}
 }
 
-// peoplePage is the list of people. All of its state is in the address.
+// peoplePage is the list of people, now or on another day. All of its state is in the
+// address.
 type peoplePage struct {
 	page
-	// Past is the day that was asked for: the list is about now, and says so.
-	Past    *when
-	Search  field
-	Filters []field
+	AsOf        asOf
+	Search, Day field
+	Filters     []field
 	// Filtered says that there is something to clear.
 	Filtered  bool
 	Count     string
@@ -69,6 +70,10 @@ func countUpTo(text string) int {
 // peopleQuery is what an address asks for.
 type peopleQuery struct {
 	store.PeopleFilter
+	moment
+	// then is who there was, for a list of the past, and day the day as it was asked for.
+	then        *store.Snapshot
+	day         string
 	granted     *granted
 	connections []store.Connection
 	fields      []field
@@ -85,7 +90,7 @@ func (s *Server) people(w http.ResponseWriter, r *http.Request, v *visit) error 
 	if err != nil {
 		return err
 	}
-	list, err := s.store.People(ctx, v.tenant(), q.PeopleFilter)
+	list, err := s.listing(ctx, v, q)
 	if err != nil {
 		return err
 	}
@@ -94,19 +99,15 @@ func (s *Server) people(w http.ResponseWriter, r *http.Request, v *visit) error 
 		return err
 	}
 	p := &peoplePage{
-		page:    v.page("people.title"),
+		page: v.page("people.title"), AsOf: v.asOf(address("/people", r.URL.Query(), "at", ""), q.moment),
 		Search:  field{Name: "q", Label: v.words.t("people.search"), Value: q.Text, Type: "search"},
 		Filters: q.fields, Filtered: q.filtered,
 		CSV:   address("/people.csv", r.URL.Query(), "after", ""),
 		Table: table{ID: "people", Caption: v.words.t("people.title"), Hidden: true, Columns: v.columns("people.name:wide", "people.access:wide", "people.connection", "people.state:narrow")},
 	}
-	at, past, err := v.at(r)
-	if err != nil {
-		return err
-	}
-	if past {
-		day := v.when(at)
-		p.Past = &day
+	p.Day = field{Name: "at", Label: v.words.t("people.at"), Type: "date", Value: p.AsOf.Day}
+	if q.past { // no e-mail address of then is looked at
+		p.Search.Label = v.words.t("people.searchThen")
 	}
 	var next *store.PeopleKey
 	if len(found) > peoplePerPage {
@@ -128,20 +129,30 @@ func (s *Server) people(w http.ResponseWriter, r *http.Request, v *visit) error 
 	}
 	switch {
 	case len(found) > 0:
+	case q.past && len(q.then.Facts.People) == 0:
+		p.Empty, err = s.nobodyYet(ctx, v, p.AsOf)
 	case q.filtered:
-		p.Empty = empty{Text: v.words.t("people.nobody"), Href: "/people", Link: v.words.t("people.clear")}
+		p.Empty = empty{Text: v.words.t("people.nobody"), Href: address("/people", nil, "at", q.day), Link: v.words.t("people.clear")}
 	case v.scoped(access.ConsolePeople, access.LevelView):
 		p.Empty = empty{Text: v.words.t("people.noneHere")}
 	default:
 		p.Empty = empty{Text: v.words.t("people.none"), Href: v.link("/sync/new"), Link: v.words.t("people.connect")}
+	}
+	if err != nil {
+		return err
 	}
 	return s.render(w, http.StatusOK, "people", p)
 }
 
 // countPeople says how many there are, and how many elsewhere. The page shows n of
 // them, perhaps the whole list.
-func (s *Server) countPeople(ctx context.Context, v *visit, q *peopleQuery, list *store.PeopleList, n int, whole bool) (count, elsewhere string, err error) {
-	all, err := s.countAll(ctx, v)
+func (s *Server) countPeople(ctx context.Context, v *visit, q *peopleQuery, list listing, n int, whole bool) (count, elsewhere string, err error) {
+	var all int
+	if q.past {
+		all = len(q.then.Facts.People)
+	} else {
+		all, err = s.countAll(ctx, v)
+	}
 	if err == nil && !q.filtered && !v.scoped(access.ConsolePeople, access.LevelView) {
 		return v.words.n("people.count", all), "", nil
 	}
@@ -184,11 +195,13 @@ func (s *Server) peopleQuery(r *http.Request, v *visit) (*peopleQuery, error) {
 	ctx, query := r.Context(), r.URL.Query()
 	areas := v.area(access.ConsolePeople, access.LevelView)
 	q := &peopleQuery{}
+	if err := s.peopleMoment(r, v, q); err != nil {
+		return nil, err
+	}
 	q.Text = strings.TrimSpace(query.Get("q"))
 	q.Connection = store.ConnectionID(query.Get("connection"))
 	q.State = store.PersonState(query.Get("state"))
 	q.filtered = slices.ContainsFunc([]string{"q", "connection", "group", "site", "role", "state"}, func(name string) bool { return query.Get(name) != "" })
-	q.granted = v.granted(v.policy, v.now, nil)
 	mine := v.own(q.granted, areas)
 	if !mine.Everyone {
 		q.granted.within = areas
@@ -202,7 +215,7 @@ func (s *Server) peopleQuery(r *http.Request, v *visit) (*peopleQuery, error) {
 	if err != nil {
 		return nil, err
 	}
-	site, role := v.siteFilter(query.Get("site"), areas), v.roleFilter(query.Get("role"))
+	site, role := v.siteFilter(q.granted.policy, query.Get("site"), areas), v.roleFilter(q.granted.policy, query.Get("role"))
 	if site.Value != "" || role.Value != "" {
 		where := access.SiteID(site.Value)
 		q.Among = append(q.Among, q.granted.audience(func(grant *access.Grant) bool {
@@ -234,7 +247,7 @@ func (g *granted) around(site access.Site) access.Area {
 // groupFilter picks the members of a group, named by its id or, since there may be
 // thousands, by its name.
 func (s *Server) groupFilter(ctx context.Context, v *visit, value string, mine access.Audience, q *peopleQuery) (field, error) {
-	options, err := s.groupOptions(ctx, v, mine, q.connections)
+	options, err := s.groupOptions(ctx, v, mine, q)
 	if err != nil {
 		return field{}, err
 	}
@@ -242,7 +255,7 @@ func (s *Server) groupFilter(ctx context.Context, v *visit, value string, mine a
 	if value == "" {
 		return f, nil
 	}
-	group, _, err := s.store.GroupNamed(ctx, v.tenant(), value)
+	group, err := s.groupNamed(ctx, v, q, value)
 	unknown := errors.Is(err, store.ErrNotFound) || err == nil && !mine.Everyone && !slices.Contains(mine.Groups, access.GroupID(group.ID))
 	switch {
 	case unknown:
@@ -263,8 +276,11 @@ func (s *Server) groupFilter(ctx context.Context, v *visit, value string, mine a
 }
 
 // groupOptions are the groups to choose from, more than maxOptions if there are.
-func (s *Server) groupOptions(ctx context.Context, v *visit, mine access.Audience, connections []store.Connection) ([]option, error) {
+func (s *Server) groupOptions(ctx context.Context, v *visit, mine access.Audience, q *peopleQuery) ([]option, error) {
 	var options []option
+	if q.past {
+		return groupsThen(q.then, mine), nil
+	}
 	if !mine.Everyone {
 		names, err := s.store.Names(ctx, v.tenant(), nil, mine.Groups)
 		for id, name := range names {
@@ -273,7 +289,7 @@ func (s *Server) groupOptions(ctx context.Context, v *visit, mine access.Audienc
 		sortOptions(options)
 		return options, err
 	}
-	for _, c := range connections {
+	for _, c := range q.connections {
 		groups, _, err := s.store.Groups(ctx, c.Ref(), store.Query{Limit: maxOptions + 1})
 		if err != nil {
 			return nil, err
@@ -294,11 +310,11 @@ func sortOptions(options []option) {
 
 // siteFilter offers the sites inside the visitor's areas. A site is named by its
 // id, or by its key or name where there are too many to choose from.
-func (v *visit) siteFilter(value string, areas []access.Area) field {
-	options := v.siteOptions(areas)
+func (v *visit) siteFilter(p *access.Policy, value string, areas []access.Area) field {
+	options := siteOptions(p, areas)
 	if key := store.Fold(value); key != "" {
 		for _, o := range options {
-			site, _ := v.policy.Site(access.SiteID(o.Value))
+			site, _ := p.Site(access.SiteID(o.Value))
 			if key == store.Fold(site.Key) || key == store.Fold(site.Name) {
 				value = o.Value
 			}
@@ -307,13 +323,13 @@ func (v *visit) siteFilter(value string, areas []access.Area) field {
 	return choose("site", v.words.t("people.site"), v.words.t("people.anySite"), value, options)
 }
 
-// siteOptions are the sites inside some areas.
-func (v *visit) siteOptions(areas []access.Area) []option {
+// siteOptions are the sites of a policy inside some areas.
+func siteOptions(p *access.Policy, areas []access.Area) []option {
 	var options []option
-	for _, site := range v.policy.Catalogue().Sites {
+	for _, site := range p.Catalogue().Sites {
 		here := access.Place{site.Dimension: site.ID}
 		if slices.ContainsFunc(areas, func(a access.Area) bool {
-			return v.policy.Contains(access.Area{site.Dimension: a[site.Dimension]}, here)
+			return p.Contains(access.Area{site.Dimension: a[site.Dimension]}, here)
 		}) {
 			options = append(options, option{Value: string(site.ID), Text: cmp.Or(site.Name, site.Key, string(site.ID))})
 		}
@@ -322,9 +338,9 @@ func (v *visit) siteOptions(areas []access.Area) []option {
 	return options
 }
 
-func (v *visit) roleFilter(value string) field {
+func (v *visit) roleFilter(p *access.Policy, value string) field {
 	var options []option
-	for _, product := range v.policy.Products() {
+	for _, product := range p.Products() {
 		for _, role := range product.Roles {
 			options = append(options, option{
 				Value: string(product.ID) + "/" + string(role.ID),
@@ -353,13 +369,16 @@ func (v *visit) stateFilter(query url.Values) field {
 
 // row is somebody on the page.
 func (q *peopleQuery) row(v *visit, one store.Somebody) personRow {
-	row := personRow{Name: name(one), UserName: one.UserName, Href: v.link("/people/" + one.ID)}
+	row := personRow{Name: name(one), UserName: one.UserName}
+	if !q.past || q.granted.within == nil { // whom a visitor saw then she may not see now
+		row.Href = v.link(address("/people/"+one.ID, nil, "at", q.day))
+	}
 	for _, c := range q.connections {
 		if c.ID == one.Connection {
 			row.Connection = c.Name
 		}
 	}
-	if state := stateOf(one.Person, v); state != store.PersonLive {
+	if state := stateOf(one.Person, q.at); state != store.PersonLive {
 		row.State = v.words.t("state." + string(state))
 	}
 	if one.Person.Kind != access.KindEmployee {
@@ -369,14 +388,14 @@ func (q *peopleQuery) row(v *visit, one store.Somebody) personRow {
 	return row
 }
 
-// stateOf is the first reason why somebody isn't live, or that she is.
-func stateOf(p access.Person, v *visit) store.PersonState {
+// stateOf is the first reason why somebody isn't live at an instant, or that she is.
+func stateOf(p access.Person, at time.Time) store.PersonState {
 	switch {
 	case !p.Active:
 		return store.PersonInactive
 	case !p.LoginAllowed:
 		return store.PersonBlocked
-	case !p.Live(v.now):
+	case !p.Live(at):
 		return store.PersonExpired
 	}
 	return store.PersonLive
@@ -389,7 +408,7 @@ func (s *Server) peopleCSV(w http.ResponseWriter, r *http.Request, v *visit) err
 		return err
 	}
 	ctx := r.Context()
-	list, err := s.store.People(ctx, v.tenant(), q.PeopleFilter)
+	list, err := s.listing(ctx, v, q)
 	if err != nil {
 		return err
 	}
@@ -403,11 +422,15 @@ func (s *Server) peopleCSV(w http.ResponseWriter, r *http.Request, v *visit) err
 			for _, c := range row.Chips {
 				has = append(has, c.Title)
 			}
-			all = append(all, []string{row.Name, row.UserName, row.Connection, v.words.t("state." + string(stateOf(one.Person, v))),
+			all = append(all, []string{row.Name, row.UserName, row.Connection, v.words.t("state." + string(stateOf(one.Person, q.at))),
 				v.words.t("kind." + string(one.Person.Kind)), strings.Join(has, "; "), one.ID})
 			after = one.Key()
 		}
 		return all, err
 	}
-	return v.csv(w, "people.csv", []string{"people.name", "people.userName", "people.connection", "people.state", "people.kind", "people.access", "people.id"}, rows)
+	file := "people.csv"
+	if q.past {
+		file = "people-" + v.asOf("", q.moment).Day + ".csv"
+	}
+	return v.csv(w, file, []string{"people.name", "people.userName", "people.connection", "people.state", "people.kind", "people.access", "people.id"}, rows)
 }

@@ -2,10 +2,12 @@ package ui
 
 import (
 	"encoding/csv"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"gatehouse/access"
 	"gatehouse/store"
@@ -171,6 +173,124 @@ func TestPeopleAsAFile(t *testing.T) {
 			t.Errorf("got %q, want %q", rows[2], want)
 		}
 	})
+}
+
+// TestPeopleAsTheyWere lists who there was before somebody left, somebody came, a group
+// and a site were called otherwise and a mapping ended: by all filters, and as a file.
+func TestPeopleAsTheyWere(t *testing.T) {
+	onBoth(t, func(t *testing.T, g *rig) {
+		ctx := t.Context()
+		g.later(48 * time.Hour)
+		g.write(func(tx *store.Tx) error {
+			if err := tx.DeleteUser(ctx, g.refs["Entra ID"], g.users[eva]); err != nil {
+				return err
+			}
+			if _, err := tx.CreateUser(ctx, g.refs["Okta"], user("new@dijkwerk.example", "Nina New", true)); err != nil {
+				return err
+			}
+			_, _, err := tx.UpdateGroup(ctx, g.refs["Entra ID"], g.groups["Planning"], func(group store.Group) (store.Group, store.MemberDelta, error) {
+				group.DisplayName = "Scheduling"
+				return group, store.MemberDelta{}, nil
+			})
+			if err != nil {
+				return err
+			}
+			if _, err := tx.ChangeSite(ctx, g.sites["uithof"], func(s access.Site) access.Site { s.Name = "Science Park"; return s }); err != nil {
+				return err
+			}
+			_, err = tx.ChangePerson(ctx, g.users[bob], func(p store.Person) store.Person { p.LoginAllowed = false; return p })
+			return err
+		})
+		g.write(func(tx *store.Tx) error { return tx.EndGrants(ctx, g.granted("Dijkwerk staff")[0].ID) })
+		g.later(48 * time.Hour)
+
+		const then = "2026-11-23"
+		planning := string(g.groups["Planning"])
+		for _, test := range []struct {
+			why   string
+			query url.Values
+			count string
+			has   string
+		}{
+			{"all", nil, "56 people", eva},
+			{"by name", url.Values{"q": {"SMIT eva"}}, "1 person", eva},
+			{"who came later", url.Values{"q": {"nina"}}, "0 people", ""},
+			{"by the group's name of then", url.Values{"group": {"planning"}}, "12 people", eva},
+			{"by the group", url.Values{"group": {planning}}, "12 people", eva},
+			{"by its name of today", url.Values{"group": {"scheduling"}}, "0 people", ""},
+			{"by the site's name of then, and a role", url.Values{"site": {"uithof"}, "role": {"clicktime/supervisor"}}, "15 people", bob},
+			{"by a role that nobody has today", url.Values{"role": {"clicktime/client"}}, "8 people", "ada.byron@dijkwerk.example"},
+			{"by a source", url.Values{"connection": {string(g.refs["Okta"].ID)}}, "8 people", "ada.byron@dijkwerk.example"},
+			{"who was live", url.Values{"state": {"live"}, "q": {"bob"}}, "1 person", bob},
+			{"who was blocked", url.Values{"state": {"blocked"}}, "0 people", ""},
+		} {
+			query := url.Values{"at": {then}}
+			maps.Copy(query, test.query)
+			got := g.get(chloe, "/people?"+query.Encode())
+			if got.status != 200 || got.text("#people-count") != test.count || test.has != "" && !slices.Contains(listed(got), test.has) {
+				t.Errorf("%s: status %d, %q, %v; want %s with %s", test.why, got.status, got.text("#people-count"), listed(got), test.count, test.has)
+			}
+			if !strings.Contains(got.text(".flash"), "how it was on 23 Nov 2026") || got.Find("#f-at").AttrOr("value", "") != then {
+				t.Errorf("%s: it doesn't say of which day it is: %q", test.why, got.text("main"))
+			}
+		}
+		one := g.get(chloe, "/people?q=eva.smit&at="+then)
+		if chips := one.texts("#people .chip"); !slices.Equal(chips, []string{"ClickTime: Supervisor @ Utrecht +1"}) {
+			t.Errorf("what Eva had: %q", chips)
+		}
+		if got := g.get(chloe, one.Find("#people tbody a").AttrOr("href", "")); got.status != 200 || !strings.Contains(got.text(".flash"), "23 Nov 2026") {
+			t.Errorf("her page of then: status %d, %q", got.status, got.text("main"))
+		}
+		if now := g.get(chloe, one.Find(".flash a").AttrOr("href", "")); now.text("#people-count") != "0 people" {
+			t.Errorf("the way back to today: %q", now.text("main"))
+		}
+		first := g.get(chloe, "/people?at="+then)
+		second := g.get(chloe, first.Find("a[rel=next]").AttrOr("href", ""))
+		if all := append(listed(first), listed(second)...); len(slices.Compact(slices.Sorted(slices.Values(all)))) != 56 || len(listed(first)) != peoplePerPage {
+			t.Errorf("%d and %d people on two pages, want each of 56 once", len(listed(first)), len(listed(second)))
+		}
+		file := g.get(chloe, "/people.csv?site=Uithof&role=clicktime%2Fsupervisor&at="+then)
+		rows, err := csv.NewReader(strings.NewReader(strings.TrimPrefix(file.body, "\ufeff"))).ReadAll()
+		if err != nil || len(rows) != 16 || !strings.Contains(file.header.Get("Content-Disposition"), "people-2026-11-23.csv") || !strings.Contains(file.body, "ClickTime: Supervisor @ Uithof") {
+			t.Errorf("%d rows (%v) in %s, want a head and 15 people: %.300s", len(rows), err, file.header.Get("Content-Disposition"), file.body)
+		}
+
+		// A site administrator sees whom she would have seen then.
+		scoped := g.get(ben(g), "/people?at="+then)
+		if slices.Contains(listed(scoped), "ada.byron@dijkwerk.example") || !slices.Contains(listed(scoped), eva) || !strings.Contains(scoped.text("#people-count"), "people elsewhere") {
+			t.Errorf("the administrator of Utrecht: %q, %v", scoped.text("#people-count"), listed(scoped))
+		}
+
+		for _, test := range []struct {
+			why, day string
+			status   int
+			says     string
+		}{
+			{"before anybody was here", "2026-03-01", 200, "Nobody was here yet on 1 Mar 2026. What is known begins on 22 Nov 2026."},
+			{"before there was time", "0001-01-01", 200, "Nobody was here yet"},
+			{"today", "2026-11-26", 200, "56 people"},
+			{"tomorrow", "2026-11-27", 400, "still to come"},
+			{"a far day", "9999-12-31", 400, "still to come"},
+			{"no day", "2026-02-30", 400, "date"},
+			{"garbage", "yesterday", 400, "date"},
+		} {
+			if got := g.get(chloe, "/people?at="+test.day); got.status != test.status || !strings.Contains(got.text("main"), test.says) {
+				t.Errorf("%s: status %d, %q; want %d, %q", test.why, got.status, got.text("main"), test.status, test.says)
+			}
+			if got := g.get(chloe, "/people.csv?at="+test.day); got.status != test.status {
+				t.Errorf("%s, as a file: status %d, want %d", test.why, got.status, test.status)
+			}
+		}
+	})
+}
+
+// ben administers the site of Utrecht since Bob may not.
+func ben(g *rig) string {
+	atUtrecht := g.at("utrecht")
+	atUtrecht.Sites["team"] = access.Selection{All: true}
+	const who = "daan.bakker@waterland.example"
+	g.grant(g.toUser(who, access.ConsoleID, access.RoleSiteAdministrator, atUtrecht))
+	return who
 }
 
 // TestNamesAreText holds that what a provider calls people never becomes markup.

@@ -221,7 +221,7 @@ func (f *startForm) scopes() []pick {
 			all = append(all, pick{Value: scopeText(of), Text: review.Name(f.policy, of), Detail: f.reviewKind(of)})
 		}
 	}
-	for _, o := range f.siteOptions(f.area(access.ConsoleAccess, access.LevelChange)) {
+	for _, o := range siteOptions(f.policy, f.area(access.ConsoleAccess, access.LevelChange)) {
 		if site, _ := f.policy.Site(access.SiteID(o.Value)); !site.Archived {
 			add(store.ReviewScope{Site: site.ID})
 		}

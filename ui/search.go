@@ -120,7 +120,7 @@ func findSites(_ context.Context, v *visit, p *searchPage) (all []result, err er
 	if p.Text == "" {
 		return nil, nil
 	}
-	for _, o := range v.siteOptions(v.area(access.ConsoleSites, access.LevelView)) {
+	for _, o := range siteOptions(v.policy, v.area(access.ConsoleSites, access.LevelView)) {
 		if href := v.link("/sites/" + o.Value); href != "" && (p.matches(o.Text) || o.Value == p.Text) {
 			all = append(all, result{Kind: v.words.t("search.site"), Text: o.Text, Href: href})
 		}

@@ -179,6 +179,15 @@ func (v *visit) endOf(text string) (at time.Time, past bool, err error) {
 	return at, true, nil
 }
 
+// toCome reports whether a text is about a day that hasn't begun.
+func (v *visit) toCome(text string) bool {
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		at, err = time.ParseInLocation(time.DateOnly, text, v.zone)
+	}
+	return err == nil && at.After(v.now)
+}
+
 // theDay reads a day of a form, its beginning where the visitor is. A year that no
 // calendar of ours needs is no day: later ones can't be written down in the log.
 func (v *visit) theDay(text string) (time.Time, bool) {

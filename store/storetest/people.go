@@ -228,6 +228,13 @@ func peopleList(t *testing.T, s *store.Store) {
 		if !slices.Equal(got, want) {
 			t.Errorf("%s: got %d people, want %d: %.300s, want %.300s", why, len(got), len(want), fmt.Sprint(got), fmt.Sprint(want))
 		}
+		if called := store.Called(f.Text); f.Connection == "" && f.State == "" && len(f.Among) == 0 && why != "an e-mail address" {
+			for _, o := range all {
+				if key := (store.PeopleKey{Name: store.Fold(o.DisplayName), ID: o.ID}); called(o.DisplayName, o.UserName) != slices.Contains(want, key) {
+					t.Errorf("%s: Called of %s (%s) is %v, and the list says otherwise", why, o.DisplayName, o.UserName, !slices.Contains(want, key))
+				}
+			}
+		}
 		for _, most := range []int{1, 5000} {
 			if n, err := l.Count(ctx, most); err != nil || n != min(len(want), most+1) {
 				t.Errorf("%s: counted %d up to %d (%v), want %d", why, n, most, err, min(len(want), most+1))
