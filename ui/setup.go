@@ -75,7 +75,7 @@ func guideOf(id string) (g guide, ok bool) {
 	return g, false
 }
 
-// setupChoosePage asks which provider it is.
+// setupChoosePage asks which provider it is: one click makes the connection.
 type setupChoosePage struct {
 	page
 	Guides []factLine
@@ -92,7 +92,7 @@ func (s *Server) setupChoose(w http.ResponseWriter, _ *http.Request, v *visit) e
 	return s.render(w, http.StatusOK, "setup-choose", p)
 }
 
-// setupNewPage asks for a name.
+// setupNewPage tells what there is to do, and asks for a name.
 type setupNewPage struct {
 	page
 	Action string
@@ -125,14 +125,17 @@ func (s *Server) newPage(r *http.Request, v *visit) (*setupNewPage, guide, error
 	return p, g, nil
 }
 
-// setupCreate makes a connection with its first token.
+// setupCreate makes a connection with its first token. A form that doesn't speak of a
+// name calls it by its provider.
 func (s *Server) setupCreate(w http.ResponseWriter, r *http.Request, v *visit) error {
 	ctx := r.Context()
 	p, g, err := s.newPage(r, v)
 	if err != nil {
 		return err
 	}
-	p.Naming.Value = r.PostFormValue("name")
+	if r.PostForm.Has("name") {
+		p.Naming.Value = r.PostFormValue("name")
+	}
 	if !validName(p.Naming.Value) {
 		p.Naming.Error = v.words.t("setup.name.invalid")
 		return s.render(w, http.StatusBadRequest, "setup-new", p)

@@ -17,12 +17,13 @@ var tokens = regexp.MustCompile(`(ghs_|ghl_|ghc_|whsec_)[\w-]{20,}`)
 
 func TestConnectEntraFromZero(t *testing.T) {
 	onBoth(t, func(t *testing.T, g *rig) {
-		// Each step is a click: Connect, Entra, make it; then copy and copy.
+		// Each step is a click: Connect, Entra; then copy and copy.
 		page := g.get(sam, "/sync")
 		page = g.get(sam, page.Find("main a.button[href='/sync/new']").AttrOr("href", ""))
-		page = g.get(sam, page.Find("main a[href='/sync/new/entra']").AttrOr("href", ""))
-		form := page.Find("main form")
-		made := g.post(sam, form.AttrOr("action", ""), url.Values{"name": {page.Find("#f-name").AttrOr("value", "")}})
+		if steps := g.get(sam, page.Find("main a[href='/sync/new/entra']").AttrOr("href", "")); steps.Find("main ol li").Length() < 5 || steps.Find("#f-name").AttrOr("value", "") != "Microsoft Entra ID" {
+			t.Errorf("what there is to do: %q", steps.text("main"))
+		}
+		made := g.post(sam, page.Find("main form[action$='/entra']").AttrOr("action", ""), nil)
 		setup := made.header.Get("Location")
 		if made.status != 303 || !strings.HasSuffix(setup, "/setup") {
 			t.Fatalf("status %d to %q: %s", made.status, setup, made.text("main"))
