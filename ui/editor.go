@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -50,13 +51,16 @@ type moreFields struct {
 // are many.
 type picker struct {
 	ID, Name, Legend, Type string
-	// All is the name of the box that says ALL; "" when there is none.
-	All     string
-	IsAll   bool
-	Filter  *field
-	Options []pick
-	More    int
-	Error   string
+	// For says which products it is for, while none is chosen.
+	For string
+	// All is the name of the box that says ALL, "" when there is none, and AllValue its
+	// value.
+	All, AllValue string
+	IsAll         bool
+	Filter        *field
+	Options       []pick
+	More          int
+	Error         string
 }
 
 // pick is an option of a picker.
@@ -108,10 +112,51 @@ type editor struct {
 
 func (s *Server) editor(v *visit, values url.Values, old access.Grant) *editor {
 	e := &editor{server: s, visit: v, values: values, old: old, errors: map[string]string{}}
-	if old.ID != "" && values.Get("v") == "" {
+	switch {
+	case values.Get("v") != "":
+	case old.ID != "":
 		e.values = e.fromGrant()
+	default:
+		e.values = e.fromNothing()
 	}
 	return e
+}
+
+// begun is the value of a box for ALL that was ticked when the form came.
+const begun = "begun"
+
+// fromNothing is the form that nobody has touched yet. A dimension that no product
+// comes by first narrows down what another one says, such as teams at a site: there
+// ALL is ticked, for everybody to see and untick.
+func (e *editor) fromNothing() url.Values {
+	values := url.Values{"v": {"1"}}
+	maps.Copy(values, e.values)
+	narrows := map[access.DimensionID]bool{}
+	for _, product := range e.visit.policy.Products() {
+		for i, d := range product.Dimensions {
+			if was, known := narrows[d]; product.ID != access.ConsoleID {
+				narrows[d] = i > 0 && (was || !known)
+			}
+		}
+	}
+	for d, yes := range narrows {
+		if yes {
+			values.Set("all."+string(d), begun)
+		}
+	}
+	return values
+}
+
+// all reports whether ALL is said of a dimension. What was ticked when the form came
+// gives way to sites that are chosen.
+func (e *editor) all(d access.DimensionID) bool {
+	switch e.values.Get("all." + string(d)) {
+	case "":
+		return false
+	case begun:
+		return len(e.values["s."+string(d)]) == 0
+	}
+	return true
 }
 
 // fromGrant is the form of the grant as it is.
@@ -235,7 +280,7 @@ func (e *editor) scope() access.Scope {
 	sites := make(map[access.DimensionID]access.Selection)
 	all := e.product.ID == access.ConsoleID
 	for _, d := range dimensions {
-		selection := access.Selection{All: e.values.Get("all."+string(d)) != ""}
+		selection := access.Selection{All: e.all(d)}
 		for _, id := range e.values["s."+string(d)] {
 			if !selection.All && !slices.Contains(selection.Sites, access.SiteID(id)) {
 				selection.Sites = append(selection.Sites, access.SiteID(id))
@@ -370,6 +415,17 @@ func (e *editor) fill(ctx context.Context, p *editorPage) error {
 	return nil
 }
 
+// scopedBy are the names of the products that come by a dimension, without the console,
+// which comes by each.
+func (v *visit) scopedBy(d access.DimensionID) (names []string) {
+	for _, product := range v.policy.Products() {
+		if product.ID != access.ConsoleID && slices.Contains(product.Dimensions, d) {
+			names = append(names, productName(product))
+		}
+	}
+	return names
+}
+
 // where offers the sites of each dimension.
 func (e *editor) where() []picker {
 	v, w := e.visit, e.visit.words
@@ -384,7 +440,13 @@ func (e *editor) where() []picker {
 			}
 		}
 		where := picker{Name: "s." + string(d), Legend: w.t("mappings.at", "dimension", label), Type: "checkbox",
-			All: "all." + string(d), IsAll: e.values.Get("all."+string(d)) != ""}
+			All: "all." + string(d), AllValue: "1", IsAll: e.all(d)}
+		if where.IsAll {
+			where.AllValue = e.values.Get(where.All)
+		}
+		if e.product.ID == "" {
+			where.For = strings.Join(v.scopedBy(d), ", ")
+		}
 		var options []pick
 		for _, o := range siteOptions(v.policy, areas) {
 			site, _ := v.policy.Site(access.SiteID(o.Value))

@@ -365,6 +365,51 @@ func TestMappingsByState(t *testing.T) {
 	})
 }
 
+// TestDimensionsThatNarrowBeginWithAll holds that a form nobody has touched says ALL
+// where products come by another dimension first, and no more once a site there is
+// chosen: what counts is what the address says.
+func TestDimensionsThatNarrowBeginWithAll(t *testing.T) {
+	onBoth(t, func(t *testing.T, g *rig) {
+		crew := store.NewSiteID()
+		g.write(func(tx *store.Tx) error {
+			if _, err := tx.AddSites(t.Context(), access.Site{ID: crew, Dimension: "team", Key: "crew", Name: "Crew"}); err != nil {
+				return err
+			}
+			return tx.SetProduct(t.Context(), access.Product{ID: "roster", Name: "Roster", Levels: []access.Level{access.LevelAllow}, Dimensions: []access.DimensionID{"site", "team"},
+				Permissions: []access.Permission{{ID: "plan"}}, Roles: []access.Role{{ID: "planner", Permissions: map[access.PermissionID]access.Level{"plan": access.LevelAllow}}}})
+		})
+		for _, path := range []string{"/mappings/new?group=" + string(g.groups["Finance"]), "/invitations/new?email=jan@klus.example"} {
+			fresh := g.get(sam, path)
+			if fresh.Find(`input[name="all.team"][checked]`).Length() != 1 || fresh.Find(`input[name="all.site"][checked]`).Length() != 0 {
+				t.Errorf("%s: %q", path, fresh.text("main"))
+			}
+			if legends := fresh.texts("legend"); !slices.Contains(legends, "at (Sites) ClickTime, Roster") || !slices.Contains(legends, "at (Teams) Roster") {
+				t.Errorf("%s: the places are of %q, want to be told of which products", path, legends)
+			}
+			begins := fresh.Find(`input[name="all.team"]`).AttrOr("value", "")
+			uithof := []string{"what", "role/roster/planner", "s.site", string(g.sites["uithof"]), "group", string(g.groups["Finance"]), "email", "jan@klus.example"}
+			for _, test := range []struct {
+				why    string
+				fields []string
+				ticked []string // in the team
+				says   string
+			}{
+				{"as it began", []string{"all.team", begins}, []string{begins}, "Roster: plan, none → allow Uithof"},
+				{"a team is chosen", []string{"all.team", begins, "s.team", string(crew)}, []string{string(crew)}, "Uithof · Crew"},
+				{"all is ticked by hand", []string{"all.team", "1", "s.team", string(crew)}, []string{"1", string(crew)}, "Roster: plan, none → allow Uithof"},
+				{"all is unticked", nil, nil, "Choose a role and a site"},
+			} {
+				pathOnly, _, _ := strings.Cut(path, "?")
+				got := g.get(sam, g.compose(pathOnly, append(slices.Clone(uithof), test.fields...)...))
+				ticked := got.Find(`input[name$=".team"][checked]`).Map(func(_ int, box *goquery.Selection) string { return box.AttrOr("value", "") })
+				if !slices.Equal(ticked, test.ticked) || !strings.Contains(got.text("#impact"), test.says) || strings.Contains(got.text("#impact"), "Crew") != strings.Contains(test.says, "Crew") {
+					t.Errorf("%s, %s: ticked %q, %q; want %q, %q", pathOnly, test.why, ticked, got.text("#impact"), test.ticked, test.says)
+				}
+			}
+		}
+	})
+}
+
 // An edited mapping keeps what isn't edited, and saving it unchanged changes nothing.
 func TestEdit(t *testing.T) {
 	onBoth(t, func(t *testing.T, g *rig) {
