@@ -203,6 +203,16 @@ func (r reader) Causes(ctx context.Context, c ConnectionRef, since time.Time) ([
 	return counts, err
 }
 
+// Failing are the connections of a tenant that have answered a request with an error
+// since then.
+func (r reader) Failing(ctx context.Context, tenant TenantID, since time.Time) ([]ConnectionID, error) {
+	ids := []ConnectionID{}
+	err := r.list(ctx, &ids, `SELECT c.id FROM connections c WHERE c.tenant_id = ? AND c.ended_at = 0 AND EXISTS (
+			SELECT 1 FROM requests q WHERE q.tenant_id = c.tenant_id AND q.connection_id = c.id AND q.id >= ? AND q.cause <> '' AND q.status >= 400)
+		ORDER BY c.id`, tenant, firstIDAt(since))
+	return ids, err
+}
+
 // HourCount is how many requests came in an hour.
 type HourCount struct {
 	// Hour is its beginning.

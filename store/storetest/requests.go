@@ -23,6 +23,7 @@ func requests(t *testing.T, s *store.Store) {
 		{"FoundByTheBeginningOfTheID", requestByPrefix},
 		{"TheirChanges", changesOfRequest},
 		{"CausesAreCounted", causesAreCounted},
+		{"FailingConnections", failingConnections},
 		{"OldOnesGoInSteps", oldRequestsGo},
 		{"WhoseTheyAre", whoseRequests},
 	} {
@@ -208,6 +209,36 @@ func causesAreCounted(t *testing.T, s *store.Store) {
 	}
 	if got, err := s.Causes(t.Context(), p.ref, dawn.Add(5*time.Millisecond)); err != nil || len(got) != 1 || got[0].Cause != "b" || got[0].Count != 1 {
 		t.Errorf("since the last: got %v, %v, want one b", got, err)
+	}
+}
+
+func failingConnections(t *testing.T, s *store.Store) {
+	p := newPlace(t, s, t.Name(), "entra")
+	failing := func(since time.Time) []store.ConnectionID {
+		t.Helper()
+		got, err := s.Failing(t.Context(), p.ref.Tenant, since)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	p.record(t, p.exchange(0, nil), p.exchange(1, func(q *store.Request) { q.Cause = "ignored-attribute" }))
+	if got := failing(time.Time{}); len(got) != 0 {
+		t.Errorf("all went well, and %v fail", got)
+	}
+	p.record(t, p.exchange(2, func(q *store.Request) { q.Cause, q.Status = "user-name-taken", 409 }))
+	if got := failing(dawn); !slices.Equal(got, []store.ConnectionID{p.ref.ID}) {
+		t.Errorf("got %v, want the connection that refused something", got)
+	}
+	if got := failing(dawn.Add(3 * time.Millisecond)); len(got) != 0 {
+		t.Errorf("since then nothing was refused, and %v fail", got)
+	}
+	p.write(t, func(tx *store.Tx) error {
+		_, err := tx.EndConnection(t.Context(), p.ref.ID, store.KeepPeople)
+		return err
+	})
+	if got := failing(dawn); len(got) != 0 {
+		t.Errorf("the connection has ended, and %v fail", got)
 	}
 }
 
