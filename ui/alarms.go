@@ -29,17 +29,6 @@ const (
 	alarmAge = 15 * time.Second
 )
 
-// alarmCache keeps what the last look found, for each tenant.
-type alarmCache struct {
-	mu  sync.Mutex
-	all map[store.TenantID]alarmLook
-}
-
-type alarmLook struct {
-	at    time.Time
-	found []store.MassRemoval
-}
-
 // alarms are those of the last day.
 func (s *Server) alarms(ctx context.Context, v *visit) ([]alarm, error) {
 	found, err := s.massRemovals(ctx, v)
@@ -90,29 +79,64 @@ func (s *Server) alarms(ctx context.Context, v *visit) ([]alarm, error) {
 }
 
 func (s *Server) massRemovals(ctx context.Context, v *visit) ([]store.MassRemoval, error) {
-	tenant := v.tenant()
-	s.alarmed.mu.Lock()
-	look, ok := s.alarmed.all[tenant]
-	s.alarmed.mu.Unlock()
-	if ok && time.Since(look.at) < alarmAge {
-		return look.found, nil
-	}
-	var mapped []access.GroupID
-	for _, g := range v.policy.Grants() {
-		if g.Subject.Group != "" {
-			mapped = append(mapped, g.Subject.Group)
+	return s.alarmed.of(v.tenant(), alarmAge, func() ([]store.MassRemoval, error) {
+		var mapped []access.GroupID
+		for _, g := range v.policy.Grants() {
+			if g.Subject.Group != "" {
+				mapped = append(mapped, g.Subject.Group)
+			}
 		}
+		return s.store.MassRemovals(ctx, v.tenant(), mapped, v.now.Add(-recent))
+	})
+}
+
+// failingAge is how old the look for failing connections may be: every page has it.
+const failingAge = 5 * time.Second
+
+// failing are the connections that refused something lately, for whoever sees them.
+func (v *visit) failing() []store.ConnectionID {
+	if !v.mayAt(access.ConsoleConnections, access.LevelView, nil) {
+		return nil
 	}
-	found, err := s.store.MassRemovals(ctx, tenant, mapped, v.now.Add(-recent))
+	s := v.server
+	found, err := s.refusing.of(v.tenant(), failingAge, func() ([]store.ConnectionID, error) {
+		return s.store.Failing(v.ctx, v.tenant(), v.now.Add(-recent))
+	})
 	if err != nil {
-		return nil, err
+		s.log.Warn("look for failing connections", "error", err, "request", v.id)
 	}
-	s.alarmed.mu.Lock()
-	defer s.alarmed.mu.Unlock()
-	if s.alarmed.all == nil || len(s.alarmed.all) >= 1000 {
-		s.alarmed.all = map[store.TenantID]alarmLook{}
+	return found
+}
+
+// looks keeps what the last look at something found, for each tenant.
+type looks[T any] struct {
+	mu  sync.Mutex
+	all map[store.TenantID]look[T]
+}
+
+type look[T any] struct {
+	at    time.Time
+	found T
+}
+
+// of gives what was found not longer than age ago, or looks again.
+func (l *looks[T]) of(tenant store.TenantID, age time.Duration, again func() (T, error)) (T, error) {
+	l.mu.Lock()
+	last, ok := l.all[tenant]
+	l.mu.Unlock()
+	if ok && time.Since(last.at) < age {
+		return last.found, nil
 	}
-	s.alarmed.all[tenant] = alarmLook{time.Now(), found}
+	found, err := again()
+	if err != nil {
+		return found, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.all == nil || len(l.all) >= 1000 {
+		l.all = map[store.TenantID]look[T]{}
+	}
+	l.all[tenant] = look[T]{time.Now(), found}
 	return found, nil
 }
 

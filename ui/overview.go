@@ -158,10 +158,13 @@ func (s *Server) syncFact(ctx context.Context, v *visit) (fact, error) {
 	// Nobody calls for the people outside any provider.
 	connections = slices.DeleteFunc(connections, func(c store.Connection) bool { return c.IdP == store.IdPLocal })
 	f := fact{Href: v.link("/sync")}
-	silent := 0
+	silent, refusing, failing := 0, 0, v.failing()
 	for _, c := range connections {
 		line := factLine{Href: v.link("/sync/" + string(c.ID))}
 		switch {
+		case slices.Contains(failing, c.ID):
+			line.Text, line.Bad = v.words.t("overview.failing", "name", c.Name), true
+			refusing++
 		case c.LastRequestAt.IsZero():
 			line.Text, line.Bad = v.words.t("overview.never", "name", c.Name), true
 		case v.now.Sub(c.LastRequestAt.Time) > quiet:
@@ -177,6 +180,8 @@ func (s *Server) syncFact(ctx context.Context, v *visit) (fact, error) {
 	switch {
 	case len(connections) == 0:
 		f.Text = v.words.t("overview.unconnected")
+	case refusing > 0:
+		f.Text = v.words.n("overview.refusing", refusing)
 	case silent > 0:
 		f.Text = v.words.n("overview.silent", silent)
 	default:

@@ -68,12 +68,14 @@ type page struct {
 
 func (p *page) frame() *page { return p }
 
-// navItem is a line of the navigation. Work is how much waits there for the visitor.
+// navItem is a line of the navigation. Work is how much waits there for the visitor, or
+// of what fails if it is Failing.
 type navItem struct {
 	Path    string
 	Text    string
 	Current bool
 	Work    int
+	Failing bool
 }
 
 // navigation is the console's, in order. An entry is shown to those who may open it.
@@ -112,8 +114,11 @@ func (v *visit) page(title string, values ...any) page {
 			Path: entry.path, Text: v.words.t(entry.text),
 			Current: here == entry.path || entry.path != "/" && strings.HasPrefix(here, entry.path+"/"),
 		}
-		if entry.path == "/reviews" {
+		switch entry.path {
+		case "/reviews":
 			item.Work = v.work()
+		case "/sync":
+			item.Work, item.Failing = len(v.failing()), true
 		}
 		p.Nav = append(p.Nav, item)
 	}

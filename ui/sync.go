@@ -430,12 +430,15 @@ type requestsPage struct {
 	Filters  []field
 	Filtered bool
 	Clear    string
-	Table    table
-	Requests []requestRow
-	Kept     string
-	CSV      string
-	Pager    pager
-	Empty    empty
+	// Cause is the one that the list is narrowed to, and Concerned whom it met.
+	Cause     *causeRow
+	Concerned []factLine
+	Table     table
+	Requests  []requestRow
+	Kept      string
+	CSV       string
+	Pager     pager
+	Empty     empty
 }
 
 type requestRow struct {
@@ -471,6 +474,10 @@ func (s *Server) requestsQuery(r *http.Request, v *visit, c store.Connection) (q
 	}
 	var options []option
 	for _, n := range causes {
+		if n.Cause == q.Cause {
+			row := s.cause(v, c, n)
+			p.Cause = &row
+		}
 		options = append(options, option{Value: n.Cause, Text: v.words.t("sync.causeOption", "title", s.opts.Explain(n.Cause).Title, "n", n.Count)})
 	}
 	p.Filters = []field{
@@ -537,11 +544,72 @@ func (s *Server) requests(w http.ResponseWriter, r *http.Request, v *visit) erro
 	for _, one := range found {
 		p.Requests = append(p.Requests, s.requestRow(v, one))
 	}
+	if p.Cause != nil {
+		if p.Concerned, err = s.concerned(r.Context(), v, c, q.Cause); err != nil {
+			return err
+		}
+	}
 	p.Empty = empty{Text: v.words.t("sync.requests.none")}
 	if p.Filtered {
 		p.Empty = empty{Text: v.words.t("sync.requests.noMatch"), Href: p.Clear, Link: v.words.t("people.clear")}
 	}
 	return s.render(w, http.StatusOK, "requests", p)
+}
+
+// mostConcerned is how many of the newest requests are asked whom they were about.
+const mostConcerned = 50
+
+// concerned are the people and groups whom requests with a cause were about, those of
+// the newest first.
+func (s *Server) concerned(ctx context.Context, v *visit, c store.Connection, cause string) ([]factLine, error) {
+	found, err := s.store.Requests(ctx, c.Ref(), store.RequestQuery{Cause: cause, Limit: mostConcerned})
+	if err != nil {
+		return nil, err
+	}
+	var all []factLine
+	for _, q := range found {
+		if q.ResourceID == "" && q.BodySize > 0 { // lists leave bodies out
+			if q, err = s.store.Request(ctx, c.Ref(), string(q.ID)); errors.Is(err, store.ErrNotFound) {
+				continue // its time has come
+			} else if err != nil {
+				return nil, err
+			}
+		}
+		one, err := s.subject(ctx, v, c, q)
+		if err != nil {
+			return nil, err
+		}
+		if one != nil && !slices.Contains(all, *one) {
+			all = append(all, *one)
+		}
+	}
+	return all, nil
+}
+
+// subject is whom a request is about: by the id in its path, or by the name in its
+// body, which may be known. Nil if it says neither.
+func (s *Server) subject(ctx context.Context, v *visit, c store.Connection, q store.Request) (*factLine, error) {
+	id, text := q.ResourceID, q.ResourceID
+	if id == "" {
+		var sent struct{ UserName, DisplayName string }
+		_ = json.Unmarshal([]byte(q.Body), &sent) // or nothing
+		if text = cmp.Or(sent.UserName, sent.DisplayName); strings.Trim(text, "…") == "" {
+			return nil, nil // not kept, or masked
+		}
+		var err error
+		if id, err = s.resource(ctx, c, text); err != nil {
+			return nil, err
+		}
+	}
+	names, err := s.store.Names(ctx, v.tenant(), []access.UserID{access.UserID(id)}, []access.GroupID{access.GroupID(id)})
+	if err != nil || names[id] == "" {
+		return &factLine{Text: text}, err
+	}
+	href := "/people/" + id
+	if q.ResourceKind == store.ResourceGroup || strings.HasPrefix(q.Path, "/Groups") {
+		href = "/groups/" + id
+	}
+	return &factLine{Text: names[id], Href: v.link(href)}, nil
 }
 
 func (s *Server) requestRow(v *visit, q store.Request) requestRow {
@@ -659,27 +727,17 @@ func (s *Server) request(w http.ResponseWriter, r *http.Request, v *visit) error
 		row := s.cause(v, c, store.CauseCount{Cause: q.Cause, Count: q.Count, First: q.At, Last: q.At, Example: q.ID})
 		p.Cause = &row
 	}
-	if err := s.aboutRequest(ctx, v, q, p); err != nil {
+	if err := s.aboutRequest(ctx, v, c, q, p); err != nil {
 		return err
 	}
 	return s.render(w, http.StatusOK, "request", p)
 }
 
 // aboutRequest adds whom a request is about, and what it changed.
-func (s *Server) aboutRequest(ctx context.Context, v *visit, q store.Request, p *requestPage) error {
-	if q.ResourceID != "" {
-		href := "/people/" + q.ResourceID
-		if q.ResourceKind == store.ResourceGroup {
-			href = "/groups/" + q.ResourceID
-		}
-		names, err := s.store.Names(ctx, v.tenant(), []access.UserID{access.UserID(q.ResourceID)}, []access.GroupID{access.GroupID(q.ResourceID)})
-		if err != nil {
-			return err
-		}
-		p.Subject = &factLine{Text: cmp.Or(names[q.ResourceID], q.ResourceID)}
-		if names[q.ResourceID] != "" {
-			p.Subject.Href = v.link(href)
-		}
+func (s *Server) aboutRequest(ctx context.Context, v *visit, c store.Connection, q store.Request, p *requestPage) error {
+	var err error
+	if p.Subject, err = s.subject(ctx, v, c, q); err != nil {
+		return err
 	}
 	changes, err := s.store.ChangesOf(ctx, q)
 	if err != nil {

@@ -169,6 +169,59 @@ func TestRequestsCanBeFound(t *testing.T) {
 	})
 }
 
+// TestFailuresLeadToWhomTheyMet follows the badge of the navigation to the cause, and
+// that to the people.
+func TestFailuresLeadToWhomTheyMet(t *testing.T) {
+	onBoth(t, func(t *testing.T, g *rig) {
+		g.record("Okta", time.Minute, nil)
+		if got := g.get(chloe, "/me"); got.Find("#nav .chip").Length() != 0 {
+			t.Errorf("all is well, and the navigation says %q", got.texts("#nav .chip"))
+		}
+		failed := func(path, body string) func(*store.Request) {
+			return func(q *store.Request) {
+				q.Method, q.Path, q.Query, q.Status, q.Cause, q.Body, q.BodySize = "POST", path, "", 409, "user-name-taken", body, int64(len(body))
+				if strings.HasPrefix(path, "/Users/") {
+					q.ResourceKind, q.ResourceID = store.ResourceUser, strings.TrimPrefix(path, "/Users/")
+				}
+			}
+		}
+		g.record("Entra ID", 9*time.Minute, failed("/Users", `{"userName":"`+strings.ToUpper(eva)+`"}`))
+		g.record("Entra ID", 8*time.Minute, failed("/Users", `{"userName":"new@waterland.example"}`))
+		g.record("Entra ID", 7*time.Minute, failed("/Users/"+string(g.users[bob]), `{"userName":"`+eva+`"}`))
+		g.record("Entra ID", 6*time.Minute, failed("/Groups", `{"displayName":"planning"}`))
+		for i, body := range []string{`{"userName":"…"}`, `[`, "", `{"userName":7}`, `{"userName":"new@waterland.example"}`} {
+			g.record("Entra ID", time.Duration(5-i)*time.Minute, failed("/Users", body))
+		}
+		g.console.refusing = looks[[]store.ConnectionID]{} // what was looked at a moment ago
+		got := g.get(chloe, "/me")
+		if badge := got.texts("#nav .chip.bad"); !slices.Equal(badge, []string{"1 with failed requests"}) {
+			t.Errorf("the navigation says %q", badge)
+		}
+		if facts := g.get(chloe, "/").texts(".facts li.bad"); !slices.Contains(facts, "Entra ID: requests failed in the last 24 hours") {
+			t.Errorf("the overview says %q", facts)
+		}
+		if got := g.get(bob, "/people"); got.Find("#nav .chip").Length() != 0 {
+			t.Errorf("who sees no connections is told %q", got.texts("#nav .chip"))
+		}
+		sync := g.get(chloe, got.Find("#nav a:has(.bad)").AttrOr("href", ""))
+		list := g.get(chloe, sync.Find("main a[href*='cause=']").AttrOr("href", ""))
+		if names := list.texts("#request-cause dd a"); !slices.Equal(names, []string{"Planning", "Bob Okafor", "Eva Smit"}) {
+			t.Errorf("those who are known: %q", names)
+		}
+		if text := list.text("#request-cause"); !strings.Contains(text, "new@waterland.example, Planning, Bob Okafor, Eva Smit") || !strings.Contains(text, "in Entra for user-name-taken") || !strings.Contains(text, "9 times") {
+			t.Errorf("the cause says %q", text)
+		}
+		for _, link := range list.Find("#request-cause dd a").EachIter() {
+			if there := g.get(chloe, link.AttrOr("href", "")); there.status != 200 || there.text("h1") != link.Text() {
+				t.Errorf("%s leads to status %d, %q", link.Text(), there.status, there.text("h1"))
+			}
+		}
+		if other := g.get(chloe, g.sync("Okta")+"/requests?cause=user-name-taken"); strings.Contains(other.text("main"), "Eva") {
+			t.Errorf("another connection tells of them: %q", other.text("main"))
+		}
+	})
+}
+
 func TestARequestInFull(t *testing.T) {
 	onBoth(t, func(t *testing.T, g *rig) {
 		about := string(g.users[eva])

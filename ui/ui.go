@@ -100,7 +100,8 @@ type Server struct {
 	assets   map[string]asset
 	seen     web.Usage[store.SessionID, store.Session]
 	ends     endsCache
-	alarmed  alarmCache
+	alarmed  looks[[]store.MassRemoval]
+	refusing looks[[]store.ConnectionID]
 	opts     Options
 	crossing *http.CrossOriginProtection
 	signing  signing
