@@ -65,7 +65,7 @@ type recorder struct {
 	losses  map[store.ConnectionRef]int
 	refused map[refuser]*refusals // of this minute
 	known   map[string]bool       // connections and clients that have called, by id
-	full    chan struct{}
+	wake    chan struct{}
 
 	// Of run alone:
 	places   map[string]store.ConnectionRef // of refusers; zero for none
@@ -91,7 +91,7 @@ func newRecorder(st *store.Store, opts Options) *recorder {
 	return &recorder{
 		store: st, log: opts.Log, keep: opts.RecordFor, mask: opts.MaskPersonal,
 		losses: map[store.ConnectionRef]int{}, refused: map[refuser]*refusals{}, known: map[string]bool{}, places: map[string]store.ConnectionRef{},
-		full: make(chan struct{}, 1), minute: st.Now().Truncate(time.Minute),
+		wake: make(chan struct{}, 1), minute: st.Now().Truncate(time.Minute),
 	}
 }
 
@@ -306,7 +306,9 @@ func (x *exchange) cost() int {
 func (r *recorder) add(x *exchange) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	first := false // somebody may wait for it, who sets the connection up
 	if x.conn.ID != "" {
+		first = !r.known[string(x.conn.ID)]
 		r.known[string(x.conn.ID)] = true
 		if x.refuser.client {
 			r.known[x.refuser.named] = true
@@ -323,9 +325,9 @@ func (r *recorder) add(x *exchange) {
 	}
 	r.queue = append(r.queue, x)
 	r.queued += x.cost()
-	if r.queued > maxQueued/4 {
+	if first || r.queued > maxQueued/4 {
 		select {
-		case r.full <- struct{}{}:
+		case r.wake <- struct{}{}:
 		default:
 		}
 	}
@@ -361,15 +363,15 @@ func (r *recorder) run(ctx context.Context) {
 	defer tick.Stop()
 	defer sweep.Stop()
 	r.sweep(ctx)
-	full := r.full
+	wake := r.wake
 	for {
 		select {
 		case <-tick.C:
 			r.flush(ctx, false)
-			full = r.full
-		case <-full:
+			wake = r.wake
+		case <-wake:
 			if !r.flush(ctx, false) {
-				full = nil // until the next tick
+				wake = nil // until the next tick
 			}
 		case <-sweep.C:
 			r.sweep(ctx)

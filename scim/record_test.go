@@ -120,6 +120,22 @@ func (p *studio) recorded(t *testing.T) []store.Request {
 	return list
 }
 
+// TestTheFirstRequestIsWrittenAtOnce holds that whoever sets a connection up need not
+// wait for the recorder's next turn to see that it works.
+func TestTheFirstRequestIsWrittenAtOnce(t *testing.T) {
+	t.Parallel()
+	p := newStudio(t, Options{RecordFor: time.Hour})
+	for i, want := range []int{1, 0} {
+		p.do("GET", "/Users", "", p.token)
+		if got := len(p.edge.recorder.wake); got != want {
+			t.Errorf("request %d wakes the recorder %d times, want %d", i+1, got, want)
+		}
+		for len(p.edge.recorder.wake) > 0 {
+			<-p.edge.recorder.wake
+		}
+	}
+}
+
 func TestRequestIsRecordedWithWhatItChanged(t *testing.T) {
 	t.Parallel()
 	p := newStudio(t, Options{RecordFor: time.Hour})
