@@ -20,6 +20,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -27,6 +28,7 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/accessibility"
+	cdpbrowser "github.com/chromedp/cdproto/browser"
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/dom"
 	"github.com/chromedp/cdproto/emulation"
@@ -420,6 +422,27 @@ func (p *Page) Press(key string, with ...chromedp.Modifier) {
 func (p *Page) PressToFollow(key string) {
 	p.t.Helper()
 	p.loading(func() { p.t.Helper(); p.Press(key) })
+}
+
+// Download clicks on what leads to a file, and gives its name and what is in it, once
+// all of it has come.
+func (p *Page) Download(role, name string) (file string, data []byte) {
+	p.t.Helper()
+	dir := p.t.TempDir()
+	call(p, cdpbrowser.SetDownloadBehavior, cdpbrowser.SetDownloadBehaviorParams{
+		Behavior: cdpbrowser.SetDownloadBehaviorBehaviorAllow, BrowserContextID: chromedp.FromContext(p.ctx).BrowserContextID, DownloadPath: dir,
+	})
+	p.Click(role, name)
+	p.until("a file by "+name, func() bool {
+		files, err := os.ReadDir(dir)
+		if err != nil || len(files) != 1 || strings.HasSuffix(files[0].Name(), ".crdownload") || strings.HasPrefix(files[0].Name(), ".") {
+			return false
+		}
+		file = files[0].Name()
+		data, err = os.ReadFile(filepath.Join(dir, file))
+		return err == nil
+	})
+	return file, data
 }
 
 // loading waits for the page that comes of what a person does.
