@@ -95,14 +95,23 @@ func causeOf(status int, scimType, detail string) string {
 	return "our-mistake"
 }
 
-// CauseOf explains a code; one that nobody knows explains itself.
-func CauseOf(code string) Cause {
-	for _, c := range causes {
+// CauseOf explains a code in English; one that nobody knows explains itself.
+func CauseOf(code string) Cause { return CauseIn("en", code) }
+
+// CauseIn explains a code in a language of the console: nl is Dutch, and any other
+// English.
+func CauseIn(lang, code string) Cause {
+	known, unknown := causes, Cause{Code: code, Title: code, Happened: "This version of Gatehouse has no words for it.", Entra: "See the answer of the example.", Okta: "See the answer of the example."}
+	if lang == "nl" {
+		known, unknown.Happened = dutchCauses, "Deze versie van Gatehouse heeft er geen woorden voor."
+		unknown.Entra, unknown.Okta = "Zie het antwoord van het voorbeeld.", "Zie het antwoord van het voorbeeld."
+	}
+	for _, c := range known {
 		if c.Code == code {
 			return c
 		}
 	}
-	return Cause{Code: code, Title: code, Happened: "This version of Gatehouse has no words for it.", Entra: "See the answer of the example.", Okta: "See the answer of the example."}
+	return unknown
 }
 
 // Sentences that several causes share.

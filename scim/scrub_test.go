@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -264,6 +265,31 @@ func TestEveryCauseIsExplained(t *testing.T) {
 		if !slices.Contains(codes, c.Code) {
 			t.Errorf("cause %s is explained and never found", c.Code)
 		}
+	}
+}
+
+// TestCausesAreExplainedInDutch holds that each cause is, and that what is to be typed
+// or clicked on is called as it is there.
+func TestCausesAreExplainedInDutch(t *testing.T) {
+	t.Parallel()
+	if len(dutchCauses) != len(causes) {
+		t.Errorf("%d causes in Dutch, %d in English", len(dutchCauses), len(causes))
+	}
+	literal := regexp.MustCompile(`'gatehouse [a-z ]+'|/[A-Z]\w+|/v2|RFC \d+|max-body|rate-limit|userPrincipalName|Switch\(.*\)|emails\[.*\]\.value`)
+	for i, english := range append(slices.Clone(causes), Cause{Code: "x", Title: "x"}) {
+		dutch := CauseIn("nl", english.Code)
+		for j, pair := range [][2]string{{dutch.Title, english.Title}, {dutch.Happened, english.Happened}, {dutch.Entra, english.Entra}, {dutch.Okta, english.Okta}} {
+			same := pair[0] == pair[1] && !strings.HasPrefix(pair[0], "Provisioning > Integration") // which is all names
+			if got, want := literal.FindAllString(pair[0], -1), literal.FindAllString(pair[1], -1); english.Code != "x" && (pair[0] == "" || same || !slices.Equal(got, want)) {
+				t.Errorf("cause %s (%d), text %d: %q, which names %q, want %q", english.Code, i, j, pair[0], got, want)
+			}
+		}
+	}
+	if got := CauseIn("nl", "x"); got.Title != "x" || !strings.HasPrefix(got.Happened, "Deze versie") {
+		t.Errorf("what nobody knows: %+v", got)
+	}
+	if got := CauseIn("de", "filter"); got != CauseOf("filter") {
+		t.Errorf("in another language: %+v, want English", got)
 	}
 }
 

@@ -155,7 +155,10 @@ func rigOptions(t *testing.T) Options {
 	}
 	return Options{
 		Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Sealer: sealer, LoopbackIssuers: true, RecordFor: 7 * 24 * time.Hour,
-		Explain: func(code string) Cause {
+		Explain: func(lang, code string) Cause {
+			if lang != "en" {
+				code += " in " + lang
+			}
 			return Cause{Title: "title of " + code, Happened: "what " + code + " is", Entra: "in Entra for " + code, Okta: "in Okta for " + code}
 		},
 		Webhooks: Webhooks{

@@ -295,7 +295,7 @@ func (s *Server) strip(ctx context.Context, v *visit, c store.Connection) (strip
 	if len(latest) > 0 && latest[0].Status >= 400 {
 		q := latest[0]
 		at := v.instant(q.At)
-		words := s.opts.Explain(q.Cause)
+		words := s.opts.Explain(v.words.lang, q.Cause)
 		line := stripLine{Text: v.words.t("setup.failed", "method", q.Method, "path", target(q), "status", q.Status, "why", words.Title), At: &at, Bad: true, Hint: words.Entra}
 		if slices.Contains(tokenCauses, q.Cause) {
 			line.Text = v.refusedToken(q.Cause, q, q.Count)

@@ -281,7 +281,7 @@ func (v *visit) chart(hours []store.HourCount, since time.Time) *chart {
 
 // cause says what went wrong in words, and what to do at the connection's provider.
 func (s *Server) cause(v *visit, c store.Connection, n store.CauseCount) causeRow {
-	words := s.opts.Explain(n.Cause)
+	words := s.opts.Explain(v.words.lang, n.Cause)
 	at := "/sync/" + string(c.ID) + "/requests"
 	row := causeRow{
 		Code: n.Cause, Title: words.Title, Happened: words.Happened, Count: n.Count, First: v.instant(n.First), Last: v.instant(n.Last),
@@ -478,7 +478,7 @@ func (s *Server) requestsQuery(r *http.Request, v *visit, c store.Connection) (q
 			row := s.cause(v, c, n)
 			p.Cause = &row
 		}
-		options = append(options, option{Value: n.Cause, Text: v.words.t("sync.causeOption", "title", s.opts.Explain(n.Cause).Title, "n", n.Count)})
+		options = append(options, option{Value: n.Cause, Text: v.words.t("sync.causeOption", "title", s.opts.Explain(v.words.lang, n.Cause).Title, "n", n.Count)})
 	}
 	p.Filters = []field{
 		choose("cause", v.words.t("sync.cause"), v.words.t("sync.anyCause"), q.Cause, options),
@@ -618,7 +618,7 @@ func (s *Server) requestRow(v *visit, q store.Request) requestRow {
 		Method: cmp.Or(q.Method, "–"), Path: target(q), At: v.instant(q.At), Status: q.Status, Count: q.Count, Bad: q.Status >= 400, Took: ms(q.Took),
 	}
 	if q.Cause != "" {
-		row.Cause = s.opts.Explain(q.Cause).Title
+		row.Cause = s.opts.Explain(v.words.lang, q.Cause).Title
 	}
 	return row
 }

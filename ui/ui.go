@@ -71,8 +71,9 @@ type Options struct {
 	LoopbackIssuers bool
 	// StandIns are whom the sign-in page offers to be: in the demo alone.
 	StandIns func() []StandIn
-	// Explain gives the words for the code of what went wrong.
-	Explain func(code string) Cause
+	// Explain gives the words for the code of what went wrong, in one of the console's
+	// languages.
+	Explain func(lang, code string) Cause
 	// RecordFor is how long requests can be looked at; 0 if none are kept.
 	RecordFor time.Duration
 	// Webhooks makes their secrets and looks at their addresses.
@@ -148,7 +149,7 @@ func New(st *store.Store, opts Options) *Server {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	if s.opts.Explain == nil {
-		s.opts.Explain = func(code string) Cause { return Cause{Title: code} }
+		s.opts.Explain = func(_, code string) Cause { return Cause{Title: code} }
 	}
 	if s.zone == nil {
 		s.zone, _ = time.LoadLocation("Europe/Amsterdam") // tzdata is in the program

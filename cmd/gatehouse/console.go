@@ -28,8 +28,8 @@ func newConsole(ctx context.Context, cfg serveSettings, st *store.Store, mails *
 	return ui.New(st, ui.Options{
 		URL: cfg.URL, Log: log, Sealer: sealer, LoopbackIssuers: cfg.LoopbackIssuers, StandIns: cfg.standIns, RecordFor: cfg.RecordFor,
 		Mail: mails, ShownMail: cfg.shown,
-		Explain: func(code string) ui.Cause {
-			c := scim.CauseOf(code)
+		Explain: func(lang, code string) ui.Cause {
+			c := scim.CauseIn(lang, code)
 			return ui.Cause{Title: c.Title, Happened: c.Happened, Entra: c.Entra, Okta: c.Okta}
 		},
 		Webhooks: ui.Webhooks{
