@@ -173,7 +173,7 @@ func rigOptions(t *testing.T) Options {
 				return secret, "sealed " + string(id), secret[len(secret)-4:]
 			},
 		},
-		Settings: []Setting{{"max-body", "1024 bytes"}},
+		Settings: []Setting{{Name: "max-body", Value: Bytes(1024)}},
 	}
 }
 

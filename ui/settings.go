@@ -40,9 +40,76 @@ type Webhooks struct {
 	New func(id store.WebhookID) (secret, sealed, hint string)
 }
 
-// Setting is one of the server's that is in force, by the name of its flag. Values
-// that are secrets are left out.
-type Setting struct{ Name, Value string }
+// Setting is one of the server's that is in force, by the name of its flag, which the
+// text settings.name.NAME says in the reader's language. Values that are secrets are left
+// out.
+type Setting struct {
+	Name string
+	// Value is a string, int, bool, time.Duration, several of these, Bytes or PerSecond.
+	Value any
+	// Fixed says that there is no flag: it can't be set.
+	Fixed bool
+}
+
+// Bytes is a size, and PerSecond a rate; 0 of it is no limit.
+type (
+	Bytes     int64
+	PerSecond float64
+)
+
+// settingRow is a setting as people read it.
+type settingRow struct{ Text, Flag, Value string }
+
+// settingRows are settings in words.
+func (w *words) settingRows(all []Setting) (rows []settingRow) {
+	for _, one := range all {
+		row := settingRow{Text: w.t("settings.name." + one.Name), Value: w.setting(one.Value)}
+		if !one.Fixed {
+			row.Flag = one.Name
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+// setting is a value in words.
+func (w *words) setting(value any) string {
+	switch value := value.(type) {
+	case bool:
+		return w.t("settings.value." + map[bool]string{true: "yes", false: "no"}[value])
+	case int:
+		return w.number(value)
+	case Bytes:
+		return w.n("sync.bytes", int(value))
+	case PerSecond:
+		if value == 0 {
+			return w.t("settings.value.unlimited")
+		}
+		return w.t("settings.value.rate", "n", float64(value))
+	case time.Duration:
+		return w.duration(value)
+	case []time.Duration:
+		var all []string
+		for _, one := range value {
+			all = append(all, w.duration(one))
+		}
+		return strings.Join(all, ", ")
+	}
+	return cmp.Or(fmt.Sprint(value), w.t("settings.value.none"))
+}
+
+// duration is a time in the largest unit that says it in full.
+func (w *words) duration(d time.Duration) string {
+	for _, unit := range []struct {
+		key  string
+		size time.Duration
+	}{{"days", 24 * time.Hour}, {"hours", time.Hour}, {"minutes", time.Minute}, {"seconds", time.Second}} {
+		if d >= unit.size && d%unit.size == 0 {
+			return w.n("settings.value."+unit.key, int(d/unit.size))
+		}
+	}
+	return d.String()
+}
 
 // settingsPage is how the tenant is administered, and what the server bounds.
 type settingsPage struct {
@@ -54,7 +121,7 @@ type settingsPage struct {
 	Secrets        []secretRow
 	SecretTable    table
 	Webhooks       string
-	Settings       []Setting
+	Settings       []settingRow
 	SettingTable   table
 	Retention      []string
 }
@@ -90,7 +157,7 @@ func (s *Server) settings(w http.ResponseWriter, r *http.Request, v *visit) erro
 		return err
 	}
 	p := &settingsPage{
-		page: v.page("settings.title"), CSV: "/settings/administrators.csv", Webhooks: v.link("/settings/webhooks"), Settings: s.opts.Settings,
+		page: v.page("settings.title"), CSV: "/settings/administrators.csv", Webhooks: v.link("/settings/webhooks"), Settings: v.words.settingRows(s.opts.Settings),
 		Table: table{ID: "administrators", Caption: v.words.t("settings.administrators"), Hidden: true,
 			Columns: v.columns("settings.who", "settings.role", "settings.where", "settings.path", "settings.until:narrow")},
 		SecretTable: table{ID: "secrets", Caption: v.words.t("settings.secrets"), Hidden: true,

@@ -50,7 +50,7 @@ func TestSettingsSayWhoAdministers(t *testing.T) {
 		if got.Find("#secrets td.bad").Length() != 1 {
 			t.Error("the key that ends in three days doesn't stand out")
 		}
-		if !strings.Contains(got.text("#settings"), "max-body1024 bytes") || !strings.Contains(got.text("main"), "deleted after 7 days") {
+		if !strings.Contains(got.text("#settings"), "Largest request bodymax-body1,024 bytes") || !strings.Contains(got.text("main"), "deleted after 7 days") {
 			t.Errorf("got %q, want the settings in force and how long things are kept", got.text("main"))
 		}
 		if got := g.get(chloe, "/settings/administrators.csv"); got.status != 200 || strings.Count(got.body, "\r\n") != 5 {
@@ -147,4 +147,35 @@ func TestWebhooks(t *testing.T) {
 			t.Errorf("removed: status %d", got.status)
 		}
 	})
+}
+
+func TestSettingsInWords(t *testing.T) {
+	t.Parallel()
+	all := allWords()
+	for _, test := range []struct {
+		lang  string
+		value any
+		want  string
+	}{
+		{"en", Bytes(33554432), "33,554,432 bytes"},
+		{"nl", PerSecond(0), "geen grens"},
+		{"nl", PerSecond(25), "25 per seconde"},
+		{"nl", 168 * time.Hour, "7 dagen"},
+		{"en", 36 * time.Hour, "36 hours"},
+		{"en", time.Minute, "1 minute"},
+		{"en", 1500 * time.Millisecond, "1.5s"},
+		{"nl", []time.Duration{5 * time.Second, 2 * time.Minute}, "5 seconden, 2 minuten"},
+		{"nl", true, "ja"},
+		{"nl", "", "geen"},
+		{"nl", 2, "2"},
+		{"en", "https://gatehouse.example", "https://gatehouse.example"},
+	} {
+		if got := all[test.lang].setting(test.value); got != test.want {
+			t.Errorf("%v in %s: got %q, want %q", test.value, test.lang, got, test.want)
+		}
+	}
+	rows := all["nl"].settingRows([]Setting{{Name: "keys", Value: 2, Fixed: true}, {Name: "max-body", Value: Bytes(1024)}})
+	if want := []settingRow{{"Werkende sleutels van een product, hooguit", "", "2"}, {"Grootste inhoud van een verzoek", "max-body", "1.024 bytes"}}; !slices.Equal(rows, want) {
+		t.Errorf("got %+v, want %+v", rows, want)
+	}
 }

@@ -1,12 +1,9 @@
 package main
 
 import (
-	"cmp"
 	"context"
-	"fmt"
 	"log/slog"
 	"strings"
-	"time"
 
 	"gatehouse/internal/mail"
 	"gatehouse/scim"
@@ -57,42 +54,31 @@ func newOutbox(ctx context.Context, cfg serveSettings, st *store.Store, log *slo
 }
 
 // inForce are the settings that bound what people and programs may do, by the names
-// of their flags. Secrets are not among them.
+// of their flags, and what can't be set. Secrets are not among them.
 func inForce(cfg serveSettings) []ui.Setting {
-	rate := func(perSecond float64) string {
-		if perSecond == 0 {
-			return "no limit"
-		}
-		return fmt.Sprint(perSecond)
-	}
-	var pauses []string
-	for _, wait := range cfg.WebhookRetries {
-		pauses = append(pauses, wait.String())
-	}
 	var proxies []string
 	for _, n := range cfg.TrustedProxies {
 		proxies = append(proxies, n.String())
 	}
-	days := func(d time.Duration) string { return fmt.Sprintf("%v (%.4g days)", d, d.Hours()/24) }
 	return []ui.Setting{
 		{Name: "url", Value: cfg.URL},
-		{Name: "max-body", Value: fmt.Sprintf("%d bytes", cfg.MaxBody)},
-		{Name: "rate-limit", Value: rate(cfg.RateLimit)},
-		{Name: "key-rate-limit", Value: rate(cfg.KeyRateLimit)},
-		{Name: "access-token-life", Value: cfg.AccessTokenLife.String()},
-		{Name: "session-idle", Value: cfg.SessionIdle.String()},
-		{Name: "session-life", Value: cfg.SessionLife.String()},
-		{Name: "trusted-proxies", Value: cmp.Or(strings.Join(proxies, ", "), "none")},
-		{Name: "record-for", Value: days(cfg.RecordFor)},
-		{Name: "record-personal", Value: fmt.Sprint(cfg.RecordPersonal)},
-		{Name: "webhook-allow-private", Value: fmt.Sprint(cfg.WebhookAllowPrivate)},
-		{Name: "webhook-retries", Value: strings.Join(pauses, ", ")},
-		{Name: "webhook-timeout", Value: cfg.WebhookTimeout.String()},
-		{Name: "webhook-keep", Value: days(cfg.WebhookKeep)},
-		{Name: "(not set) live tokens of a connection", Value: fmt.Sprint(store.MaxLiveTokens)},
-		{Name: "(not set) live secrets of a client", Value: fmt.Sprint(store.MaxLiveSecrets)},
-		{Name: "(not set) live keys of a product", Value: fmt.Sprint(store.MaxLiveKeys)},
-		{Name: "(not set) webhooks of a tenant", Value: fmt.Sprint(store.MaxWebhooks)},
-		{Name: "(not set) set-up links of a connection", Value: fmt.Sprint(store.MaxSetupLinks)},
+		{Name: "max-body", Value: ui.Bytes(cfg.MaxBody)},
+		{Name: "rate-limit", Value: ui.PerSecond(cfg.RateLimit)},
+		{Name: "key-rate-limit", Value: ui.PerSecond(cfg.KeyRateLimit)},
+		{Name: "access-token-life", Value: cfg.AccessTokenLife},
+		{Name: "session-idle", Value: cfg.SessionIdle},
+		{Name: "session-life", Value: cfg.SessionLife},
+		{Name: "trusted-proxies", Value: strings.Join(proxies, ", ")},
+		{Name: "record-for", Value: cfg.RecordFor},
+		{Name: "record-personal", Value: cfg.RecordPersonal},
+		{Name: "webhook-allow-private", Value: cfg.WebhookAllowPrivate},
+		{Name: "webhook-retries", Value: cfg.WebhookRetries},
+		{Name: "webhook-timeout", Value: cfg.WebhookTimeout},
+		{Name: "webhook-keep", Value: cfg.WebhookKeep},
+		{Name: "tokens", Value: store.MaxLiveTokens, Fixed: true},
+		{Name: "secrets", Value: store.MaxLiveSecrets, Fixed: true},
+		{Name: "keys", Value: store.MaxLiveKeys, Fixed: true},
+		{Name: "webhooks", Value: store.MaxWebhooks, Fixed: true},
+		{Name: "links", Value: store.MaxSetupLinks, Fixed: true},
 	}
 }
