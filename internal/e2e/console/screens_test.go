@@ -129,7 +129,7 @@ func walk(t *testing.T, p *browser.Page) {
 }
 
 // changing differs between two looks: times, ages, ids.
-var changing = regexp.MustCompile(`[0-9a-f-]{12,}|[0-9]+`)
+var changing = regexp.MustCompile(`Request \w+|[0-9a-f-]{12,}|[0-9]+`)
 
 // sameWithoutScript wants a page to say the same without script, and to have nothing
 // on it that only a script could make work.
