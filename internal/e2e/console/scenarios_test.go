@@ -374,11 +374,30 @@ func connectEntra(t *testing.T, h *house, p *browser.Page, script bool) {
 		t.Fatalf("Entra's test of %s is answered %d: %s", values[0], answer.status, answer.Text())
 	}
 	if !script {
+		h.awaitRequest(t, "Microsoft Entra ID") // nobody is quicker than the recorder
 		p.Follow("link", "Look again")
 	}
 	p.WaitText("Received GET")
 	if took := time.Since(asked); took > 3*time.Second {
 		t.Errorf("the page says so after %v, want at most 3 s", took)
+	}
+}
+
+// awaitRequest waits until a request of a connection is written down.
+func (h *house) awaitRequest(t *testing.T, connection string) {
+	t.Helper()
+	c, err := h.ConnectionNamed(t.Context(), h.tenant.ID, connection)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(browser.Patience); ; time.Sleep(10 * time.Millisecond) {
+		found, err := h.Requests(t.Context(), c.Ref(), store.RequestQuery{Limit: 1})
+		if err != nil || time.Now().After(deadline) {
+			t.Fatalf("no request of %s was written down: %v", connection, err)
+		}
+		if len(found) > 0 {
+			return
+		}
 	}
 }
 
