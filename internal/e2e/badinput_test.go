@@ -134,7 +134,7 @@ func TestSameVerdictOnBothDatabases(t *testing.T) {
 			for _, row := range family.rows {
 				got := p.send(row)
 				all = append(all, fmt.Sprintf("%s: %s: %s %s\n%d %s %s %s", family.name, row.why, row.method, abbreviate([]byte(row.path)),
-					got.status, got.header.Get("Allow"), got.header.Get("Content-Type"), p.anonymous(got.raw)))
+					got.status, got.header.Get("Allow"), got.header.Get("Content-Type"), p.anonymous(got.header, string(got.raw))))
 			}
 		}
 		mu.Lock()
@@ -414,8 +414,11 @@ func (p *badPlace) rows(query string) []string {
 var badIDPattern = regexp.MustCompile(`(?i)[0-9a-f]{8}(-[0-9a-f]{0,12}){1,4}`)
 
 // anonymous is an answer without what differs between any two servers.
-func (p *badPlace) anonymous(raw []byte) string {
-	return badIDPattern.ReplaceAllString(strings.ReplaceAll(string(raw), p.host, "HOST"), "ID")
+func (p *badPlace) anonymous(header http.Header, raw string) string {
+	if id := header.Get("X-Request-Id"); id != "" {
+		raw = strings.ReplaceAll(raw, id, "REQUEST")
+	}
+	return badIDPattern.ReplaceAllString(strings.ReplaceAll(raw, p.host, "HOST"), "ID")
 }
 
 const (

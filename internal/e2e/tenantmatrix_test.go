@@ -269,7 +269,7 @@ func (p *badPlace) withoutIDs(a answer, it string) string {
 	for _, form := range []string{it, strings.ReplaceAll(it, "%20", " ")} {
 		text = strings.ReplaceAll(text, form, "IT")
 	}
-	return p.anonymous([]byte(lengthPattern.ReplaceAllString(instantPattern.ReplaceAllString(text, "INSTANT"), `"CURSOR"`)))
+	return p.anonymous(a.header, lengthPattern.ReplaceAllString(instantPattern.ReplaceAllString(text, "INSTANT"), `"CURSOR"`))
 }
 
 // foreignRows are the rows of the other connection and of the other tenant.
