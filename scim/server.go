@@ -458,6 +458,10 @@ func (s *Server) readBytes(w http.ResponseWriter, r *http.Request, c caller, lim
 			return nil, nil, err
 		}
 		rest := bytes.NewBuffer(data)
+		if r.ContentLength > int64(len(data)) && r.ContentLength <= s.opts.MaxBody {
+			// At once, since growing step by step takes four times as much.
+			rest.Grow(int(r.ContentLength) - len(data) + bytes.MinRead)
+		}
 		_, err = rest.ReadFrom(body)
 		data = rest.Bytes()
 	}
