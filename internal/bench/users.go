@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"time"
 )
 
 func searchJobs(z sizes, database string) []job {
@@ -144,6 +145,11 @@ func listJob(percent int) pairing {
 	return func(ctx context.Context, w *world) (ours, against side, err error) {
 		if err := w.walk(ctx); err != nil {
 			return ours, against, err
+		}
+		select {
+		case <-time.After(time.Until(w.ours.loaded.Add(w.still))):
+		case <-ctx.Done():
+			return ours, against, ctx.Err()
 		}
 		return pages(w.ours, fmt.Sprintf("from %d %%", percent), w.order, len(w.order)*percent/100, ""), pages(w.ours, "page 1", w.order, 0, ""), nil
 	}

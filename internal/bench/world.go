@@ -28,6 +28,9 @@ type sizes struct {
 	chunk    int   // members of a PATCH that builds a group
 	replayed int   // users of a replay, each in ten groups
 	body     int   // bytes of the largest body
+	// still is how long a list rests before pages deep in it are asked for: Gatehouse
+	// remembers positions once what stands there is a minute old.
+	still time.Duration
 
 	// What access is decided among: users, groups of which each has members many, and
 	// sites. One group in four has a mapping.
@@ -45,7 +48,7 @@ const smallGroup = 10
 
 var (
 	full = sizes{
-		rounds: 3, round: 3 * time.Second,
+		rounds: 3, round: 3 * time.Second, still: time.Minute,
 		users: 1_000_000, fewUsers: 1_000, group: 50_000, groups: []int{1_000, 50_000, 200_000}, streamed: []int{10_000, 200_000},
 		singles: 5_000, chunk: 1_000, replayed: 100_000, body: 32<<20 - 1<<10,
 		deciding: 100_000, mapped: 2_000, members: 500, sites: 1_000,
@@ -115,6 +118,7 @@ type directory struct {
 	patched int
 
 	users  []string       // ids; the i-th is called userName(i)
+	loaded time.Time      // when the last of them was made
 	groups map[int]string // size to id
 	made   atomic.Int64   // groups, for their names
 }
@@ -183,7 +187,7 @@ func (d *directory) needUsers(ctx context.Context, n int) error {
 	if err != nil {
 		return fmt.Errorf("%s: users: %w", d.name, err)
 	}
-	d.users = append(d.users, ids...)
+	d.users, d.loaded = append(d.users, ids...), time.Now()
 	d.note("%s: %d users %s, %.0f/s", d.name, n-from, how, float64(n-from)/time.Since(start).Seconds())
 	return d.settle(ctx, d.url)
 }
