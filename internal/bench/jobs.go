@@ -164,6 +164,9 @@ func (j job) rounds(ctx context.Context, w *world, n int, length time.Duration) 
 		return nil, err
 	}
 	for _, s := range []side{ours, against} {
+		if err := s.server.rest(ctx, w.calm); err != nil {
+			return nil, err
+		}
 		if _, err := j.measure(ctx, s, min(length, max(length/5, 200*time.Millisecond)), j.requests); err != nil {
 			return nil, err
 		}
@@ -188,6 +191,9 @@ func (j job) measure(ctx context.Context, s side, length time.Duration, requests
 		if err := s.before(); err != nil {
 			return m, err
 		}
+	}
+	if err := s.server.shortenLog(); err != nil {
+		return m, err
 	}
 	if requests > 0 {
 		length = time.Hour

@@ -8,13 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 )
@@ -33,57 +33,94 @@ type server struct {
 	// itself, and its database where that is a process of its own.
 	pids []int
 
-	cmd  *exec.Cmd
-	log  *tail
-	read chan struct{} // closed when the log has ended
+	cmd *exec.Cmd
+	log *os.File // what it wrote on stderr
 }
 
 // startServer runs a program that logs JSON on stderr, and waits for its line
-// {"msg":"listening","addr":…}.
+// {"msg":"listening","addr":…}. The log goes to a file: who reads a pipe costs as much
+// processor time as many an answer, and would be the load generator's.
 func startServer(ctx context.Context, name, program string, args ...string) (*server, error) {
-	s := &server{name: name, cmd: exec.CommandContext(ctx, program, args...), log: &tail{}, read: make(chan struct{})}
-	// Nothing started here outlives this program, however that ends.
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	stderr, err := s.cmd.StderrPipe()
+	log, err := openLog()
 	if err != nil {
 		return nil, err
 	}
+	s := &server{name: name, cmd: exec.CommandContext(ctx, program, args...), log: log}
+	s.cmd.Stderr = log
+	// Nothing started here outlives this program, however that ends.
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := s.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start %s: %w", name, err)
-	}
-	listening := make(chan string, 1)
-	go func() {
-		defer close(s.read)
-		defer close(listening)
-		s.readLog(stderr, listening)
-	}()
-	select {
-	case addr, ok := <-listening:
-		if !ok {
-			return nil, errors.Join(fmt.Errorf("%s ended without listening: %s", name, s.log), s.stop())
-		}
-		s.addr = addr
-	case <-time.After(startTimeout):
-		return nil, errors.Join(fmt.Errorf("%s does not listen after %s: %s", name, startTimeout, s.log), s.stop())
+		return nil, errors.Join(fmt.Errorf("start %s: %w", name, err), log.Close())
 	}
 	s.pids = []int{s.cmd.Process.Pid}
-	return s, nil
-}
-
-// readLog sends the address as soon as it is known, and goes on reading, since a
-// full pipe would stop the server.
-func (s *server) readLog(r io.Reader, listening chan<- string) {
-	found := false
-	lines := bufio.NewScanner(r)
-	for lines.Scan() {
-		s.log.add(lines.Bytes())
-		var line struct{ Msg, Addr string }
-		if !found && json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "listening" && line.Addr != "" {
-			found = true
-			listening <- line.Addr
+	for began := time.Now(); ; time.Sleep(500 * time.Microsecond) {
+		if s.addr = s.listens(); s.addr != "" {
+			return s, nil
+		}
+		// One that has ended is there until it is waited for.
+		if st, err := stat(s.cmd.Process.Pid); err != nil || st.ended || time.Since(began) > startTimeout {
+			return nil, errors.Join(fmt.Errorf("%s does not listen: %s", name, s.lastLines()), s.stop())
 		}
 	}
-	io.Copy(io.Discard, r)
+}
+
+// openLog makes a file without a name, which is gone when it is closed.
+func openLog() (*os.File, error) {
+	dir, err := os.MkdirTemp("", "gatehouse-bench-log-")
+	if err != nil {
+		return nil, err
+	}
+	log, err := os.OpenFile(filepath.Join(dir, "log"), os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o600)
+	return log, errors.Join(err, os.RemoveAll(dir))
+}
+
+// listens is the address that the log tells; empty as long as it tells none.
+func (s *server) listens() string {
+	lines := bufio.NewScanner(io.NewSectionReader(s.log, 0, math.MaxInt64))
+	for lines.Scan() {
+		var line struct{ Msg, Addr string }
+		if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "listening" {
+			return line.Addr
+		}
+	}
+	return ""
+}
+
+// lastLines is the end of the log, to explain a failure with.
+func (s *server) lastLines() []byte {
+	end := make([]byte, 4<<10)
+	info, err := s.log.Stat()
+	if err != nil {
+		return nil
+	}
+	n, _ := s.log.ReadAt(end, max(0, info.Size()-int64(len(end))))
+	return end[:n]
+}
+
+// shortenLog forgets what was logged, so that long runs don't fill the disk.
+func (s *server) shortenLog() error {
+	if s.log == nil {
+		return nil
+	}
+	return s.log.Truncate(0)
+}
+
+// rest waits until the server is done with what it does by itself after much has been
+// written, such as sealing the log, but not longer than most.
+func (s *server) rest(ctx context.Context, most time.Duration) error {
+	const look, busy = 500 * time.Millisecond, 20 * time.Millisecond
+	for began := time.Now(); time.Since(began) < most; {
+		before := cpuTime(s.pids)
+		select {
+		case <-time.After(look):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if cpuTime(s.pids)-before <= busy {
+			return nil
+		}
+	}
+	return nil
 }
 
 // stop kills the process, unless it was stopped before: it serves a benchmark,
@@ -92,34 +129,15 @@ func (s *server) stop() error {
 	if s.cmd.ProcessState != nil {
 		return nil
 	}
+	defer s.log.Close()
 	if err := s.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
-	<-s.read
 	var exit *exec.ExitError
 	if err := s.cmd.Wait(); err != nil && !errors.As(err, &exit) {
 		return err
 	}
 	return nil
-}
-
-// tail keeps the last lines of a log, to explain a failure with.
-type tail struct {
-	mu    sync.Mutex
-	lines []string
-}
-
-func (t *tail) add(line []byte) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.lines = append(t.lines, string(line))
-	t.lines = t.lines[max(0, len(t.lines)-20):]
-}
-
-func (t *tail) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return strings.Join(t.lines, "\n")
 }
 
 // buildGatehouse compiles the program into dir as a release is compiled.
@@ -267,6 +285,16 @@ func cpuTime(pids []int) time.Duration {
 type procStat struct {
 	parent int
 	cpu    time.Duration
+	ended  bool // and not yet waited for
+}
+
+// stat is what the kernel tells of a process.
+func stat(pid int) (procStat, error) {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return procStat{}, err
+	}
+	return parseStat(string(data))
 }
 
 // parseStat reads a line of /proc/PID/stat. The second field is the program's
@@ -276,7 +304,7 @@ func parseStat(line string) (procStat, error) {
 	if len(fields) < 15 {
 		return procStat{}, fmt.Errorf("stat %q: too short", line)
 	}
-	var st procStat
+	st := procStat{ended: fields[0] == "Z"}
 	var err error
 	if st.parent, err = strconv.Atoi(fields[1]); err != nil {
 		return procStat{}, err
@@ -320,10 +348,6 @@ func resetPeak(pid int) error {
 
 // parentOf is the process that started pid.
 func parentOf(pid int) (int, error) {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0, err
-	}
-	st, err := parseStat(string(data))
+	st, err := stat(pid)
 	return st.parent, err
 }

@@ -31,6 +31,8 @@ type sizes struct {
 	// still is how long a list rests before pages deep in it are asked for: Gatehouse
 	// remembers positions once what stands there is a minute old.
 	still time.Duration
+	// calm is how long at most a server may work on by itself before it is measured.
+	calm time.Duration
 
 	// What access is decided among: users, groups of which each has members many, and
 	// sites. One group in four has a mapping.
@@ -48,7 +50,7 @@ const smallGroup = 10
 
 var (
 	full = sizes{
-		rounds: 3, round: 3 * time.Second, still: time.Minute,
+		rounds: 3, round: 3 * time.Second, still: time.Minute, calm: time.Minute,
 		users: 1_000_000, fewUsers: 1_000, group: 50_000, groups: []int{1_000, 50_000, 200_000}, streamed: []int{10_000, 200_000},
 		singles: 5_000, chunk: 1_000, replayed: 100_000, body: 32<<20 - 1<<10,
 		deciding: 100_000, mapped: 2_000, members: 500, sites: 1_000,
@@ -56,7 +58,7 @@ var (
 		peerUsers: 10_000, peerGroups: []int{1_000, 5_000},
 	}
 	quick = sizes{
-		rounds: 3, round: time.Second,
+		rounds: 3, round: time.Second, calm: time.Minute,
 		users: 100_000, fewUsers: 1_000, group: 50_000, groups: []int{50_000}, streamed: []int{10_000},
 		singles: 1_000, chunk: 1_000, replayed: 10_000, body: 32<<20 - 1<<10,
 		deciding: 20_000, mapped: 400, members: 500, sites: 1_000,
