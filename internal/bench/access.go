@@ -15,13 +15,14 @@ import (
 // which one in four has a role at a site of a tree.
 
 func accessJobs(z sizes) []job {
-	const decision = "a decision over HTTP, against GET by id of the floor"
+	const decision, read = "a decision over HTTP, against the floor", "a decision over HTTP, against GET by id of the floor"
 	one := func(name, title string, most float64, prepare pairing) job {
 		return job{name: name, goal: "P13–P14", title: title + ", against one decision", conns: 1, by: byMedian, target: atMost(most).ofFigure(), prepare: prepare}
 	}
 	return []job{
 		{name: "decide", goal: "P12", title: decision, conns: 8, by: byRate, target: atLeast(0.8), prepare: decideJob},
 		{name: "decide", goal: "P12", title: decision, conns: 1, by: byRate, prepare: decideJob},
+		{name: "decide", goal: "P12", title: read, conns: 8, by: byRate, prepare: decideOrRead},
 		one("batch", fmt.Sprintf("%d decisions of one person", batchSize), 5, againstOne("a batch", (*world).batch)),
 		one("sites", "all sites of a person", 2, againstOne("sites", (*world).sitesOf)),
 		one("who", fmt.Sprintf("who has access at one of %d sites", z.sites), 100, againstOne("who", (*world).whoHas)),
@@ -31,7 +32,17 @@ func accessJobs(z sizes) []job {
 // batchSize is that of the largest batch there may be.
 const batchSize = 1_000
 
+// decideJob asks both sides the same; the floor looks up the subject.
 func decideJob(ctx context.Context, w *world) (ours, against side, err error) {
+	ours, against, err = decideOrRead(ctx, w)
+	against.next = func(i int) request {
+		return evaluation(w.floor.users[scatter(i, len(w.floor.users))], "timesheet.view", siteKey(i%w.sites), true)
+	}
+	return ours, against, err
+}
+
+// decideOrRead has the floor read a user by id, which has no body to read.
+func decideOrRead(ctx context.Context, w *world) (ours, against side, err error) {
 	if err = w.needAccess(ctx); err == nil {
 		err = w.floor.needUsers(ctx, w.users)
 	}
@@ -74,8 +85,12 @@ func (w *world) decision(i int) request {
 	if i%4 == 3 {
 		action, want = "salary.view", false
 	}
+	return evaluation(w.deciders[n], action, siteKey(w.mapping(n)%w.sites), want)
+}
+
+func evaluation(user, action, site string, want bool) request {
 	return ask("/evaluation", fmt.Appendf(nil, `{"subject":{"type":"user","id":%q},"action":{"name":%q},"resource":{"type":"site","id":%q}}`,
-		w.deciders[n], action, siteKey(w.mapping(n)%w.sites)), func(body []byte) error {
+		user, action, site), func(body []byte) error {
 		return decided(body, want)
 	})
 }

@@ -89,7 +89,8 @@ func TestFloorKeepsWhatItIsGiven(t *testing.T) {
 		if err := d.needUsers(t.Context(), loadChunk+50); err != nil {
 			t.Fatal(err)
 		}
-		for what, next := range map[string]func(int) request{"read": readUsers(d.users), "find": findUsers("userName", d.users)} {
+		decide := func(i int) request { return evaluation(d.users[i%len(d.users)], "timesheet.view", siteKey(0), true) }
+		for what, next := range map[string]func(int) request{"read": readUsers(d.users), "find": findUsers("userName", d.users), "decide": decide} {
 			m, err := run(t.Context(), d.server, load{conns: 4, limit: time.Minute, requests: 200, next: next})
 			if err != nil {
 				t.Fatal(err)
@@ -113,6 +114,9 @@ func TestFloorKeepsWhatItIsGiven(t *testing.T) {
 
 		if _, err := d.ask(request{method: "POST", path: "/Users", body: userBody(userName(7)), status: 201}); err == nil {
 			t.Error("a second user of the same name was created")
+		}
+		if _, err := d.ask(evaluation(newID(), "timesheet.view", siteKey(0), true)); err == nil {
+			t.Error("somebody who isn't there was let in")
 		}
 		d.token = "other"
 		if _, err := d.ask(request{method: "GET", path: "/Users/" + d.users[0], status: 401}); err != nil {
