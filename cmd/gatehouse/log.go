@@ -2,10 +2,13 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 	"log/slog"
+	"strconv"
 	"sync"
 	"time"
+	"unicode/utf8"
 )
 
 // newLog writes one JSON object a line. Lines about requests that went well may
@@ -14,29 +17,34 @@ import (
 // at once.
 func newLog(w io.Writer, level slog.Level) (log *slog.Logger, flush func()) {
 	lines := &lineBuffer{w: w}
-	return slog.New(promptHandler{slog.NewJSONHandler(lines, &slog.HandlerOptions{Level: level}), lines}), lines.Flush
+	return slog.New(promptHandler{slog.NewJSONHandler(lines, &slog.HandlerOptions{Level: level}), lines, true}), lines.Flush
 }
 
 // promptHandler flushes what must not wait.
 type promptHandler struct {
 	slog.Handler
 	lines *lineBuffer
+	bare  bool // no attributes or groups of a logger come before those of a line
 }
 
 func (h promptHandler) Handle(ctx context.Context, r slog.Record) error {
-	err := h.Handler.Handle(ctx, r)
-	if r.Level != slog.LevelInfo || r.Message != "request" {
-		h.lines.Flush()
+	if r.Level == slog.LevelInfo && r.Message == "request" {
+		if h.bare && h.lines.request(r) {
+			return nil
+		}
+		return h.Handler.Handle(ctx, r)
 	}
+	err := h.Handler.Handle(ctx, r)
+	h.lines.Flush()
 	return err
 }
 
 func (h promptHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return promptHandler{h.Handler.WithAttrs(attrs), h.lines}
+	return promptHandler{h.Handler.WithAttrs(attrs), h.lines, false}
 }
 
 func (h promptHandler) WithGroup(name string) slog.Handler {
-	return promptHandler{h.Handler.WithGroup(name), h.lines}
+	return promptHandler{h.Handler.WithGroup(name), h.lines, false}
 }
 
 // How long, and how many bytes, lines wait.
@@ -56,14 +64,60 @@ type lineBuffer struct {
 func (b *lineBuffer) Write(line []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.add(append(b.buf, line...))
+	return len(line), nil
+}
+
+// request adds the line about a request that went well as slog.JSONHandler would,
+// which takes a tenth of the time of a small request. It is false, and adds
+// nothing, for values that it can't write.
+func (b *lineBuffer) request(r slog.Record) (ok bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	line := r.Time.AppendFormat(append(b.buf, `{"time":"`...), time.RFC3339Nano)
+	line = append(line, `","level":"INFO","msg":"request"`...)
+	ok = true
+	r.Attrs(func(a slog.Attr) bool {
+		line = append(line, ',')
+		line = append(appendText(line, a.Key), ':')
+		switch a.Value.Kind() {
+		case slog.KindString:
+			line = appendText(line, a.Value.String())
+		case slog.KindInt64:
+			line = strconv.AppendInt(line, a.Value.Int64(), 10)
+		case slog.KindFloat64:
+			line = strconv.AppendFloat(line, a.Value.Float64(), 'f', -1, 64)
+		default:
+			ok = false
+		}
+		return ok
+	})
+	if ok {
+		b.add(append(line, '}', '\n'))
+	}
+	return ok
+}
+
+// appendText adds a JSON string. Most have nothing to escape.
+func appendText(line []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf {
+			escaped, _ := json.Marshal(s) // any string can be marshalled
+			return append(line, escaped...)
+		}
+	}
+	return append(append(append(line, '"'), s...), '"')
+}
+
+// add has the lines of buf wait, which begins with those that wait.
+func (b *lineBuffer) add(buf []byte) {
 	if len(b.buf) == 0 {
 		time.AfterFunc(lineDelay, b.Flush)
 	}
-	b.buf = append(b.buf, line...)
+	b.buf = buf
 	if len(b.buf) >= lineBytes {
 		b.flush()
 	}
-	return len(line), nil
 }
 
 // Flush writes what waits.

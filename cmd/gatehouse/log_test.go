@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // written is a log that tests can read while it is written.
@@ -53,5 +54,38 @@ func TestOnlyGoodRequestsWait(t *testing.T) {
 	}
 	log.Info("request", "status", 200)
 	for lines := 0; lines != 7; lines, _ = w.read() { // the test's deadline ends this if no timer does
+	}
+}
+
+// TestRequestLines compares the lines about requests with what slog writes.
+func TestRequestLines(t *testing.T) {
+	t.Parallel()
+	var got, want strings.Builder
+	log, flush := newLog(&got, slog.LevelInfo)
+	plain := slog.NewJSONHandler(&want, nil)
+	at := time.Date(2026, 3, 1, 12, 0, 0, 120_000_000, time.FixedZone("", 3600))
+	for _, attrs := range [][]slog.Attr{
+		nil,
+		{slog.String("request", "3fk0"), slog.Int("status", 200), slog.Float64("ms", 1.25), slog.Int64("bytes", -1)},
+		{slog.String("path", "/a\"b\\c\n\x00\x7fé☃\u2028"), slog.String("ключ", "\xff"), slog.Float64("ms", 0)},
+		{slog.Any("unknown", []string{"a", "b"}), slog.Bool("cut", true), slog.Duration("took", time.Second)},
+		{slog.Group("within", slog.Int("n", 1))},
+	} {
+		r := slog.NewRecord(at, slog.LevelInfo, "request", 0)
+		r.AddAttrs(attrs...)
+		for _, h := range []slog.Handler{log.Handler(), plain} {
+			if err := h.Handle(t.Context(), r); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	log.With("a", 1).Info("request", "status", 200)
+	flush()
+	lines := strings.SplitAfter(got.String(), "\n")
+	if with := lines[5]; !strings.HasSuffix(with, `"msg":"request","a":1,"status":200}`+"\n") {
+		t.Errorf("of a logger with an attribute: got %s", with)
+	}
+	if got := strings.Join(lines[:5], ""); got != want.String() {
+		t.Errorf("got:\n%s\nwant:\n%s", got, want.String())
 	}
 }
