@@ -11,6 +11,7 @@ import (
 	"path"
 	"regexp"
 	"strings"
+	"sync"
 
 	"gatehouse/store"
 )
@@ -21,8 +22,9 @@ var staticFiles embed.FS
 // asset is a file that pages load. Its address holds a hash of it, so that a
 // browser may keep it for ever.
 type asset struct {
-	path, kind     string
-	plain, gzipped []byte
+	path, kind string
+	plain      []byte
+	gzipped    func() []byte
 }
 
 // allAssets reads the assets, by name, and packs them once.
@@ -35,14 +37,16 @@ func allAssets() map[string]asset {
 			data = compact(data)
 		}
 		sum := sha256.Sum256(data)
-		var packed bytes.Buffer
-		z, _ := gzip.NewWriterLevel(&packed, gzip.BestCompression)
-		z.Write(data) // into memory
-		z.Close()
 		all[file.Name()] = asset{
 			path:  "/s/" + hex.EncodeToString(sum[:5]) + "/" + file.Name(),
 			kind:  mime.TypeByExtension(path.Ext(file.Name())),
-			plain: data, gzipped: packed.Bytes(),
+			plain: data, gzipped: sync.OnceValue(func() []byte {
+				var packed bytes.Buffer
+				z, _ := gzip.NewWriterLevel(&packed, gzip.BestCompression)
+				z.Write(data) // into memory
+				z.Close()
+				return packed.Bytes()
+			}),
 		}
 	}
 	return all
@@ -66,7 +70,7 @@ func (s *Server) asset(w http.ResponseWriter, r *http.Request, _ *visit) error {
 	data := a.plain
 	if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
 		h.Set("Content-Encoding", "gzip")
-		data = a.gzipped
+		data = a.gzipped()
 	}
 	w.Write(data)
 	return nil

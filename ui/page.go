@@ -6,12 +6,14 @@ import (
 	"embed"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"html/template"
 	"io/fs"
 	"net/http"
 	"net/url"
 	"path"
 	"strings"
+	"sync"
 
 	"gatehouse/store"
 )
@@ -19,24 +21,32 @@ import (
 //go:embed templates
 var templateFiles embed.FS
 
-// pages are the templates of a language: each with the layout and what pages share.
-type pages map[string]*template.Template
+// pages are the templates of a language: "page NAME" is each page, the layout around
+// it. They are parsed when the first is shown.
+type pages func() *template.Template
 
-// allPages parses the templates for each language. The files are in the program:
-// it panics when one is wrong.
+// allPages gives the templates for each language. The files are in the program: to
+// parse them panics when one is wrong.
 func allPages(all map[string]*words, assets map[string]asset) map[string]pages {
 	byLanguage := map[string]pages{}
-	files, _ := fs.Glob(templateFiles, "templates/*.html")
 	for lang, words := range all {
-		shared := template.New("").Funcs(words.funcs()).Funcs(template.FuncMap{
-			"asset": func(name string) string { return assets[name].path },
+		byLanguage[lang] = sync.OnceValue(func() *template.Template {
+			set := template.New("").Funcs(words.funcs()).Funcs(template.FuncMap{
+				"asset": func(name string) string { return assets[name].path },
+			})
+			template.Must(set.ParseFS(templateFiles, "templates/shared/*.html"))
+			files, _ := fs.Glob(templateFiles, "templates/*.html")
+			for _, file := range files {
+				// Each file defines a main, which gets a name of its own here: a set for each
+				// page, with copies of what all share, took 30 MiB.
+				name := strings.TrimSuffix(path.Base(file), ".html")
+				text, _ := fs.ReadFile(templateFiles, file)
+				main := strings.Replace(string(text), `{{define "main"}}`, fmt.Sprintf("{{define %q}}", "main "+name), 1)
+				whole := fmt.Sprintf(`{{define %q}}{{template "top" .}}{{template %q .}}{{template "bottom" .}}{{end}}`, "page "+name, "main "+name)
+				template.Must(template.Must(set.Parse(main)).Parse(whole))
+			}
+			return set
 		})
-		template.Must(shared.ParseFS(templateFiles, "templates/shared/*.html"))
-		byLanguage[lang] = pages{}
-		for _, file := range files {
-			one := template.Must(template.Must(shared.Clone()).ParseFS(templateFiles, file))
-			byLanguage[lang][strings.TrimSuffix(path.Base(file), ".html")] = one
-		}
 	}
 	return byLanguage
 }
@@ -129,7 +139,7 @@ func (v *visit) page(title string, values ...any) page {
 func (s *Server) render(w http.ResponseWriter, status int, name string, data framed) error {
 	v := data.frame().visit
 	var b bytes.Buffer
-	if err := s.pages[v.words.lang][name].ExecuteTemplate(&b, "layout", data); err != nil {
+	if err := s.pages[v.words.lang]().ExecuteTemplate(&b, "page "+name, data); err != nil {
 		return err
 	}
 	if data.frame().Flash != nil {
