@@ -36,6 +36,13 @@ func Migrate(ctx context.Context, url string) (version int64, err error) {
 		defer read.close()
 	}
 
+	if d == sqliteDialect {
+		// Each migration waits for the disk otherwise. What a power failure takes back
+		// is made again at the next start; it can't break the file (WAL).
+		if _, err := write.db.ExecContext(ctx, `PRAGMA synchronous = NORMAL`); err != nil {
+			return 0, fmt.Errorf("migrate %s: %w", redactURL(url), err)
+		}
+	}
 	p, err := provider(write.db.DB, d, true)
 	if err != nil {
 		return 0, err
