@@ -381,7 +381,7 @@ func TestChanges(t *testing.T) {
 		// cid's grant is the newest that is the product's.
 		isNewest := func(a string) bool { return strings.HasPrefix(a, "grant.created allow clicktime all") }
 		first := read()
-		for deadline := time.Now().Add(30 * time.Second); !slices.ContainsFunc(first, isNewest) && time.Now().Before(deadline); {
+		for deadline := time.Now().Add(2 * time.Minute); !slices.ContainsFunc(first, isNewest) && time.Now().Before(deadline); {
 			first = append(first, read()...)
 		}
 		if !slices.Contains(first, "user.created ann") || !slices.ContainsFunc(first, isGrant) || !slices.ContainsFunc(first, isNewest) {
@@ -400,7 +400,7 @@ func TestChanges(t *testing.T) {
 		})
 		r.addUser(t, r.conn, "new", "new@acme.example", true)
 		var got []string
-		for deadline := time.Now().Add(30 * time.Second); len(got) < 2 && time.Now().Before(deadline); {
+		for deadline := time.Now().Add(2 * time.Minute); len(got) < 2 && time.Now().Before(deadline); {
 			got = append(got, read()...)
 		}
 		if !slices.Equal(got, []string{"grant.ended allow clicktime supervisor", "user.created new"}) {

@@ -58,7 +58,10 @@ func TestAccessHistoryIsExact(t *testing.T) {
 		ctx := t.Context()
 		h.found(t)
 		var past []moment
-		for range 250 {
+		some := func() bool {
+			return h.done["grant"] >= 20 && h.done["member"] >= 20 && h.done["person"] >= 5 && h.done["site"] >= 5 && h.done["product"] >= 5
+		}
+		for len(past) < 250 || !some() && len(past) < 2500 {
 			c.advance(time.Duration(h.dice.IntN(3000)) * time.Millisecond) // sometimes not at all
 			h.step(t)
 			now := moment{at: c.Now()}
@@ -71,11 +74,11 @@ func TestAccessHistoryIsExact(t *testing.T) {
 			}
 			past = append(past, now)
 		}
-		if h.done["grant"] < 20 || h.done["member"] < 20 || h.done["person"] < 5 || h.done["site"] < 5 || h.done["product"] < 5 {
+		if !some() {
 			t.Fatalf("done: got %v, want some of everything (SEED=%d)", h.done, seed)
 		}
 		something := 0
-		for range 1000 {
+		for asked := 0; asked < 1000 || something < 500 && asked < 20_000; asked++ {
 			span := c.Now().Sub(past[0].at)
 			at := past[0].at.Add(time.Duration(h.dice.Int64N(int64(span))))
 			i, found := slices.BinarySearchFunc(past, at, func(m moment, at time.Time) int {
@@ -104,7 +107,7 @@ func TestAccessHistoryIsExact(t *testing.T) {
 			}
 		}
 		if something < 500 {
-			t.Errorf("instants at which anybody had anything: got %d of 1000 (SEED=%d)", something, seed)
+			t.Errorf("instants at which anybody had anything: got %d, want at least 500 (SEED=%d)", something, seed)
 		}
 		clean(t, h.Store)
 	})

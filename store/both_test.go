@@ -56,7 +56,7 @@ func raw(t *testing.T, url string) *sql.DB {
 	t.Helper()
 	driver, source := "postgres", url
 	if file, ok := strings.CutPrefix(url, "sqlite://"); ok {
-		driver, source = "sqlite", "file:"+strings.NewReplacer("%", "%25", "#", "%23").Replace(file)+"?_pragma=busy_timeout(10000)"
+		driver, source = "sqlite", "file:"+strings.NewReplacer("%", "%25", "#", "%23").Replace(file)+"?_pragma=busy_timeout(60000)"
 	}
 	db, err := sql.Open(driver, source)
 	if err != nil {
@@ -213,7 +213,7 @@ func TestTheLogSurvivesAnotherServer(t *testing.T) {
 	})
 	var actions []string
 	cursor := ""
-	for end := time.Now().Add(30 * time.Second); len(actions) < 3 && time.Now().Before(end); {
+	for end := time.Now().Add(2 * time.Minute); len(actions) < 3 && time.Now().Before(end); {
 		var changes []store.Change
 		if changes, cursor, err = p.ChangesSince(ctx, p.ref.Tenant, cursor, 1); err != nil {
 			t.Fatal(err)

@@ -37,7 +37,7 @@ func (p place) seal(t *testing.T) store.Seal {
 		t.Fatal(err)
 	}
 	// Transactions of other tests on the same server hold changes back for a while.
-	for end := time.Now().Add(30 * time.Second); ; {
+	for end := time.Now().Add(2 * time.Minute); ; {
 		settled, _, err := p.ChangesSince(t.Context(), p.ref.Tenant, "", 1000)
 		if err != nil {
 			t.Fatal(err)
@@ -236,7 +236,7 @@ func TestTwoSealersMakeOneChain(t *testing.T) {
 		}
 		writers.Wait()
 		for _, p := range []place{p, other} {
-			for end := time.Now().Add(30 * time.Second); ; {
+			for end := time.Now().Add(2 * time.Minute); ; {
 				check := p.check(t)
 				if len(check.Breaks) > 0 {
 					t.Fatalf("got %+v, want no breaks", check.Breaks)

@@ -25,7 +25,7 @@ func TestLongWritesStandAside(t *testing.T) {
 	p := acme(t, open(t, sqliteURL(t), store.Options{}))
 	waiting := func(n int) {
 		t.Helper()
-		for deadline := time.Now().Add(30 * time.Second); p.Waiting() != n; runtime.Gosched() {
+		for deadline := time.Now().Add(2 * time.Minute); p.Waiting() != n; runtime.Gosched() {
 			if time.Now().After(deadline) {
 				t.Fatalf("%d writes wait, want %d", p.Waiting(), n)
 			}

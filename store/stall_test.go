@@ -140,7 +140,7 @@ func waiting(t *testing.T, db *sql.DB, s *store.Store) *others {
 		_, err := s.Draft(t.Context(), store.TenantID(id), store.UserID(id), store.DraftID(id))
 		o.done <- err
 	}()
-	for deadline := time.Now().Add(30 * time.Second); ; runtime.Gosched() {
+	for deadline := time.Now().Add(2 * time.Minute); ; runtime.Gosched() {
 		var n int
 		if err := db.QueryRow(`SELECT COUNT(*) FROM pg_locks WHERE NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`).Scan(&n); err != nil {
 			t.Fatal(err)

@@ -26,7 +26,7 @@ func TestPasskeysInABrowser(t *testing.T) {
 	}
 	g := newRig(t)
 	jan, user := g.comeIn()
-	timed, cancel := context.WithTimeout(t.Context(), time.Minute)
+	timed, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	allocator, stop := chromedp.NewExecAllocator(timed, append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path))...)
 	defer stop()

@@ -381,23 +381,34 @@ func TestProviderThatHangs(t *testing.T) {
 	d := g.newDoor(t, idptest.Setup{})
 	in := d.browser()
 	d.wantIn(in)
-	g.clock.wait(11 * time.Minute)
 	release := make(chan struct{})
-	d.Lies.Reply = func(idptest.Call, http.ResponseWriter, *http.Request) bool { <-release; return true }
+	asked := make(chan struct{}, 100)
+	d.Lies.Reply = func(idptest.Call, http.ResponseWriter, *http.Request) bool {
+		asked <- struct{}{}
+		<-release
+		return true
+	}
 	t.Cleanup(func() { close(release) })
-	began := time.Now()
-	done := make(chan answer, 1)
-	go func() { done <- d.browser().get("/login/start?provider=" + string(d.ref.ID)) }()
-	for range 5 {
-		if !in.isIn() {
-			t.Error("whoever is signed in notices it")
+	var took time.Duration
+	for range 3 { // a machine may stand still for a moment, but not time and again
+		g.clock.wait(11 * time.Minute)
+		began := time.Now()
+		done := make(chan answer, 1)
+		go func() { done <- d.browser().get("/login/start?provider=" + string(d.ref.ID)) }()
+		<-asked
+		for range 5 {
+			if !in.isIn() {
+				t.Error("whoever is signed in notices it")
+			}
+		}
+		page := <-done
+		took = time.Since(began)
+		if page.status != 503 || page.header.Get("Retry-After") == "" || !strings.Contains(page.text("h1"), "doesn't answer") {
+			t.Fatalf("status %d, want 503: %q", page.status, page.text("main"))
+		}
+		if took < 11*time.Second {
+			return
 		}
 	}
-	page := <-done
-	if took := time.Since(began); took > 11*time.Second || page.status != 503 || page.header.Get("Retry-After") == "" {
-		t.Errorf("after %v: status %d, want 503 within ten seconds", took, page.status)
-	}
-	if !strings.Contains(page.text("h1"), "doesn't answer") {
-		t.Errorf("got %q", page.text("main"))
-	}
+	t.Errorf("the page comes after %v, want it within ten seconds", took)
 }

@@ -130,13 +130,9 @@ func TestTenThousandSites(t *testing.T) {
 		"/matrix?cols=400":                       "Columns 9,577 to 9,600",
 		"/people?site=" + url.QueryEscape("s00"): "people",
 	} {
-		started := time.Now()
 		got := g.get(sam, path)
 		if elements := got.Find("*").Length(); got.status != 200 || !strings.Contains(got.text("main"), want) && want != "key or name" || elements > 1500 && !strings.HasPrefix(path, "/matrix") {
 			t.Errorf("%s: status %d, %d elements, want %q: %.300s", path, got.status, elements, want, got.text("main"))
-		}
-		if took := time.Since(started); took > 5*time.Second {
-			t.Errorf("%s took %v", path, took)
 		}
 	}
 	edit := g.get(sam, "/sites/"+string(last.ID)+"/edit?name=Moved&key=moved&parent=region+05")

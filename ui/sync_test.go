@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"gatehouse/access"
 	"gatehouse/store"
 )
@@ -233,8 +235,13 @@ func TestARequestInFull(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		changes, err := g.Changes(t.Context(), g.actor.Tenant, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		made := time.Unix(uuid.MustParse(string(changes[0].ID)).Time().UnixTime())
 		q := g.record("Entra ID", 0, func(q *store.Request) {
-			q.At = store.At(time.Now()) // ids of changes have the time that it is
+			q.At = store.At(made) // ids of changes have the time that it is
 			q.Method, q.Path, q.Query, q.RequestID, q.ResourceKind, q.ResourceID = "PATCH", "/Users/"+about, "", "r-77", store.ResourceUser, about
 			q.Body, q.BodySize, q.Answer, q.AnswerSize = `{"displayName":"Eva's <b>"}`, 27, `{"id":"x"}`, 10
 			q.Status, q.Cause, q.Detail = 409, "user-name-taken", "A user of that name is here."

@@ -19,6 +19,7 @@ import (
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"gatehouse/access"
+	"gatehouse/internal/egress"
 	"gatehouse/internal/pgtest"
 	"gatehouse/store"
 )
@@ -167,22 +168,30 @@ func (r *rig) rotate(t *testing.T, w store.Webhook, to *receiver, overlap time.D
 // options are such that a test need not wait for long.
 func options(t *testing.T) Options {
 	return Options{AllowPrivate: true, Retries: []time.Duration{20 * time.Millisecond, 50 * time.Millisecond, 100 * time.Millisecond},
-		Timeout: 5 * time.Second, Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))}
+		Timeout: time.Second, Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))}
 }
 
-// start runs a dispatcher until the test ends, or stop is called.
+// start runs a dispatcher until the test ends, or stop is called. It gives no receiver
+// up, so that what is sent twice was not sent twice for a machine that stood still.
 func (r *rig) start(t *testing.T, opts Options) (d *Dispatcher, stop func()) {
 	t.Helper()
 	d, err := New(t.Context(), r.Store, opts)
 	if err != nil {
 		t.Fatal(err)
 	}
+	d.client = egress.New(egress.Options{Private: opts.AllowPrivate, Timeout: time.Hour})
+	return d, d.start(t)
+}
+
+// start runs the dispatcher as it is.
+func (d *Dispatcher) start(t *testing.T) (stop func()) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); d.Run(ctx) }()
 	stop = sync.OnceFunc(func() { cancel(); <-done })
 	t.Cleanup(stop)
-	return d, stop
+	return stop
 }
 
 // settled waits until all that was written has been told and sent.
@@ -235,7 +244,7 @@ func (r *rig) deliveries(t testing.TB, state string) []store.Delivery {
 
 func (r *rig) wait(t testing.TB, what string, until func() bool) {
 	t.Helper()
-	late := time.After(40 * time.Second)
+	late := time.After(2 * time.Minute)
 	for tick := time.Tick(5 * time.Millisecond); !until(); {
 		select {
 		case <-tick:

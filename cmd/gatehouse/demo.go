@@ -101,7 +101,8 @@ func (c *demoCmd) Run(a *app) error {
 	}
 	defer signIn.server.Close()
 	s, err := newServer(a.ctx, serveSettings{
-		ShutdownTimeout: 5 * time.Second, RecordFor: 7 * 24 * time.Hour, RecordPersonal: true,
+		// A browser's spare connection counts as idle after five seconds.
+		ShutdownTimeout: 10 * time.Second, RecordFor: 7 * 24 * time.Hour, RecordPersonal: true,
 		SessionIdle: store.DefaultSessionIdle, SessionLife: store.DefaultSessionLife,
 		LoopbackIssuers: true, standIns: signIn.standIns, mailSettings: mailSettings{shown: &mail.Shown{}},
 	}, st, log)

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -30,31 +31,36 @@ func (w *written) read() (lines, writes int) {
 
 func TestOnlyGoodRequestsWait(t *testing.T) {
 	t.Parallel()
-	var w written
-	log, flush := newLog(&w, slog.LevelInfo)
-	for range 3 {
+	synctest.Test(t, func(t *testing.T) { // where no time passes but while all wait
+		var w written
+		log, flush := newLog(&w, slog.LevelInfo)
+		for range 3 {
+			log.Info("request", "status", 200)
+		}
+		if lines, _ := w.read(); lines != 0 {
+			t.Fatalf("%d lines about good requests went out at once", lines)
+		}
+		log.Error("request", "status", 500)
+		if lines, writes := w.read(); lines != 4 || writes != 1 {
+			t.Errorf("after an error: %d lines in %d writes, want 4 in 1", lines, writes)
+		}
+		log.Info("listening")
+		if lines, _ := w.read(); lines != 5 {
+			t.Errorf("%d lines, want 5: what is not about a request goes out at once", lines)
+		}
+		log.Debug("noise")
 		log.Info("request", "status", 200)
-	}
-	if lines, _ := w.read(); lines != 0 {
-		t.Fatalf("%d lines about good requests went out at once", lines)
-	}
-	log.Error("request", "status", 500)
-	if lines, writes := w.read(); lines != 4 || writes != 1 {
-		t.Errorf("after an error: %d lines in %d writes, want 4 in 1", lines, writes)
-	}
-	log.Info("listening")
-	if lines, _ := w.read(); lines != 5 {
-		t.Errorf("%d lines, want 5: what is not about a request goes out at once", lines)
-	}
-	log.Debug("noise")
-	log.Info("request", "status", 200)
-	flush()
-	if lines, _ := w.read(); lines != 6 {
-		t.Errorf("%d lines after flush, want 6", lines)
-	}
-	log.Info("request", "status", 200)
-	for lines := 0; lines != 7; lines, _ = w.read() { // the test's deadline ends this if no timer does
-	}
+		flush()
+		if lines, _ := w.read(); lines != 6 {
+			t.Errorf("%d lines after flush, want 6", lines)
+		}
+		log.Info("request", "status", 200)
+		time.Sleep(lineDelay)
+		synctest.Wait()
+		if lines, _ := w.read(); lines != 7 {
+			t.Errorf("%d lines after %v, want 7", lines, lineDelay)
+		}
+	})
 }
 
 // TestRequestLines compares the lines about requests with what slog writes.

@@ -45,7 +45,7 @@ func TestScripts(t *testing.T) {
 }
 
 // captureTimeout is how long a server may take to write what a script waits for.
-const captureTimeout = 30 * time.Second
+const captureTimeout = 2 * time.Minute
 
 func capture(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 3 {
@@ -78,7 +78,7 @@ func damage(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: sql FILE STATEMENT")
 	}
-	db, err := sql.Open("sqlite", ts.MkAbs(args[0])) // the driver that package store brings
+	db, err := sql.Open("sqlite", ts.MkAbs(args[0])+"?_pragma=busy_timeout(60000)") // the driver that package store brings
 	ts.Check(err)
 	defer db.Close()
 	_, err = db.Exec(args[1])

@@ -20,7 +20,7 @@ import (
 )
 
 // startTimeout bounds how long a server may take until it listens.
-const startTimeout = 30 * time.Second
+const startTimeout = 2 * time.Minute
 
 // server is a process that answers the load.
 type server struct {

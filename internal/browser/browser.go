@@ -42,7 +42,7 @@ import (
 
 // Patience is how long a page may take to show what a test waits for. It is long,
 // for machines that do a lot else: what waits in vain fails anyway.
-const Patience = 30 * time.Second
+const Patience = 2 * time.Minute
 
 // Keys that Press knows by name.
 const (
@@ -104,6 +104,8 @@ type Page struct {
 	ctx  context.Context
 	home string
 	also []string // hosts that it may go to
+	// plain says that no script runs.
+	plain bool
 
 	mu     sync.Mutex
 	faults []string
@@ -239,6 +241,7 @@ func (p *Page) Cookie(name, value string) {
 // WithoutScript stops pages from running any, as some people and proxies do.
 func (p *Page) WithoutScript() {
 	p.t.Helper()
+	p.plain = true
 	call(p, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
 }
 
@@ -269,12 +272,36 @@ func (p *Page) Open(path string) int64 {
 	if err != nil {
 		p.t.Fatalf("open %s: %v", address, err)
 	}
-	p.until("answers to all requests of "+address, func() bool {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		return len(p.open) == 0
-	})
+	p.until("answers to all requests of "+address, p.answered)
 	return response.Status
+}
+
+// answered reports whether all that the page has asked for has come.
+func (p *Page) answered() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.open) == 0
+}
+
+// still reports whether the page waits for nothing, and has done what the answers made
+// it do: whatever it puts in the place of something else is there.
+func (p *Page) still() bool {
+	if !p.answered() {
+		return false
+	}
+	if !p.plain { // what a click began begins when its event is over
+		_, err := run(p, chromedp.Evaluate[bool]("new Promise(done => setTimeout(() => done(true)))", chromedp.EvalAwaitPromise))
+		if err != nil {
+			return false // between two pages
+		}
+	}
+	return p.answered()
+}
+
+// Still waits until the page waits for nothing.
+func (p *Page) Still() {
+	p.t.Helper()
+	p.until("the page to be still", p.still)
 }
 
 // Load is what came over the network since the last Open.
@@ -374,11 +401,14 @@ func (p *Page) query(role, name string) (cdp.BackendNodeID, bool) {
 }
 
 // Click clicks on the middle of what has that role and name, wherever on the page it
-// is, once it is there.
+// is, once it is there and nothing is about to take its place.
 func (p *Page) Click(role, name string) {
 	p.t.Helper()
 	var x, y float64
 	p.until(fmt.Sprintf("%s %q", role, name), func() bool {
+		if !p.still() {
+			return false
+		}
 		node, ok := p.query(role, name)
 		if !ok {
 			return false
@@ -404,9 +434,11 @@ func (p *Page) Follow(role, name string) {
 	p.loading(func() { p.t.Helper(); p.Click(role, name) })
 }
 
-// Type types a text where the focus is.
+// Type types a text where the focus is, once that is where one can: a page that has just
+// come gives it to a field a moment later.
 func (p *Page) Type(text string) {
 	p.t.Helper()
+	p.Wait(`document.activeElement !== null && document.activeElement.matches("input, textarea, select")`)
 	p.do(chromedp.KeyEvent(text))
 	p.Keys += len([]rune(text))
 }

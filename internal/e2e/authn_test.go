@@ -156,7 +156,7 @@ func TestNothingIsReadBeforeAuthentication(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+				if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
 					t.Fatal(err)
 				}
 				fmt.Fprintf(conn, "%s %s HTTP/1.1\r\nHost: x\r\n%sContent-Type: application/scim+json\r\nContent-Length: 1000000\r\n\r\n",

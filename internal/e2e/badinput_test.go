@@ -16,7 +16,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 	"unicode/utf16"
 
 	_ "modernc.org/sqlite"
@@ -225,7 +224,7 @@ func newBadPlace(t *testing.T, s *tenancy) *badPlace {
 
 	driver, source := "postgres", s.database
 	if file, ok := strings.CutPrefix(s.database, "sqlite://"); ok {
-		driver, source = "sqlite", file
+		driver, source = "sqlite", file+"?_pragma=busy_timeout(60000)"
 	}
 	db, err := sql.Open(driver, source)
 	if err != nil {
@@ -233,7 +232,7 @@ func newBadPlace(t *testing.T, s *tenancy) *badPlace {
 	}
 	t.Cleanup(func() { db.Close() })
 	return &badPlace{tenancy: s, t: t, fill: strings.NewReplacer(pairs...), db: db, http: &http.Client{
-		Timeout:       time.Minute,
+		Timeout:       patience,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
 }

@@ -44,7 +44,7 @@ func newClient(t testing.TB, host, path, token string) *client {
 	return &client{
 		t: t, host: host, path: strings.TrimSuffix(path, "/"), token: token,
 		contentType: "application/scim+json; charset=utf-8",
-		http:        &http.Client{Timeout: time.Minute},
+		http:        &http.Client{Timeout: patience},
 	}
 }
 

@@ -151,7 +151,7 @@ func (s *crashSite) serve(t *testing.T, flags ...string) *crashServer {
 	srv := &crashServer{
 		site: s, log: &bytes.Buffer{}, ended: make(chan struct{}),
 		cmd:    exec.Command(binary, append([]string{"serve", "--database-url=" + s.url, "--listen=127.0.0.1:0"}, flags...)...),
-		client: &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 64}},
+		client: &http.Client{Timeout: patience, Transport: &http.Transport{MaxIdleConnsPerHost: 64}},
 	}
 	srv.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	stderr, err := srv.cmd.StderrPipe()
@@ -179,9 +179,9 @@ func (s *crashSite) serve(t *testing.T, flags ...string) *crashServer {
 	case srv.addr = <-listening:
 	case <-srv.ended:
 		t.Fatalf("the server ended without listening:\n%s", srv.log)
-	case <-time.After(30 * time.Second):
+	case <-time.After(startTimeout):
 		srv.kill()
-		t.Fatalf("the server doesn't listen after 30 s:\n%s", srv.log)
+		t.Fatalf("the server doesn't listen after %v:\n%s", startTimeout, srv.log)
 	}
 	return srv
 }

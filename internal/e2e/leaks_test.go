@@ -15,7 +15,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"gatehouse/access"
 	"gatehouse/internal/idptest"
@@ -219,7 +218,7 @@ func secretsAreNowhere(t *testing.T, database string) {
 		}
 	}
 	canaries := slices.Sorted(maps.Values(h.secrets))
-	stranger := http.Client{Timeout: time.Minute, CheckRedirect: v.http.CheckRedirect}
+	stranger := http.Client{Timeout: patience, CheckRedirect: v.http.CheckRedirect}
 	for _, secret := range canaries {
 		for _, path := range []string{c.path + "/Users", "/p/clicktime/access/v1/evaluation", "/api/v1/changes", "/people", "/oidc/revoke/" + connection} {
 			for _, scheme := range []string{"Bearer ", "Basic ", ""} {

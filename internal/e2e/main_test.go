@@ -46,11 +46,14 @@ func testMain(m *testing.M) int {
 	return pgtest.Main(m)
 }
 
-// startTimeout bounds how long the program may take to migrate and listen, and
-// stopTimeout how long to finish what it is doing when told to stop.
+// patience bounds every wait for what comes in a moment, unless something is broken
+// or the machine does a lot else; startTimeout how long the program may take to
+// migrate and listen, and stopTimeout how long to finish what it is doing when told
+// to stop.
 const (
-	startTimeout = 30 * time.Second
-	stopTimeout  = 15 * time.Second
+	patience     = 2 * time.Minute
+	startTimeout = patience
+	stopTimeout  = patience
 )
 
 // onBoth runs a test against a fresh server on each database.

@@ -310,7 +310,7 @@ func TestRevokedOnARunningServer(t *testing.T) {
 		}
 		gone := func(what, token string) {
 			t.Helper()
-			deadline := time.Now().Add(5 * time.Second)
+			deadline := time.Now().Add(patience)
 			for s.with(t, token).do("GET", "/Users?count=1", nil).status != 401 {
 				if time.Now().After(deadline) {
 					t.Fatalf("%s still opens the connection", what)

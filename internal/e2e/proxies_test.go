@@ -53,17 +53,22 @@ func TestWhereSomebodyComesFrom(t *testing.T) {
 			guess := func(said string) int {
 				return v.from(said, c.host+"/i", url.Values{"code": {"0123-4567-89AB-CDEF-GHJK"}})
 			}
-			refused := 0
-			for i := range 30 {
-				if guess(fmt.Sprintf(test.invented, i)) == http.StatusTooManyRequests {
-					refused++
+			start, passed := time.Now(), 0
+			for passed < 1000 && guess(fmt.Sprintf(test.invented, passed)) != http.StatusTooManyRequests {
+				passed++
+			}
+			if most := 20 + int(time.Since(start)/(6*time.Second)) + 1; passed < 20 || passed > most { // at once, and one every six seconds
+				t.Errorf("%d guesses passed, want 20 to %d", passed, most)
+			}
+			// The next of those seconds may just be over, but not time and again.
+			again := 0
+			for range 3 {
+				if guess("203.0.113.10") == http.StatusTooManyRequests {
+					again++
 				}
 			}
-			if refused < 5 || refused > 10 { // of 20 at once, and one every six seconds
-				t.Errorf("%d of 30 guesses were too many, want 10 or a few fewer", refused)
-			}
-			if got := guess("203.0.113.10"); (got == http.StatusTooManyRequests) != (test.flags == nil) {
-				t.Errorf("from another address: status %d", got)
+			if again > 0 != (test.flags == nil) {
+				t.Errorf("from another address: %d of 3 are refused", again)
 			}
 
 			glass := v.breakGlass(c.host, database, fmt.Sprintf(test.invented, 1))
@@ -72,8 +77,10 @@ func TestWhereSomebodyComesFrom(t *testing.T) {
 			if err != nil || len(sessions) != 1 || sessions[0].Address != test.written || glass.UsedFrom != test.written {
 				t.Errorf("used from %s by %+v, %v, want %s", glass.UsedFrom, sessions, err, test.written)
 			}
-			if line := `"address":"` + test.written + `"`; !strings.Contains(log.String(), line) || strings.Contains(log.String(), "198.51.100.1") {
-				t.Errorf("the log doesn't say %s, or what was invented: %s", line, log)
+			line := `"address":"` + test.written + `"`
+			eventually(t, "the log to say "+line, func() bool { return strings.Contains(log.String(), line) })
+			if strings.Contains(log.String(), "198.51.100.1") {
+				t.Errorf("the log says what was invented: %s", log)
 			}
 		})
 	}
@@ -103,7 +110,7 @@ func TestSessionsLastAsTheSettingsSay(t *testing.T) {
 			if err != nil || len(sessions) != 1 || sessions[0].ExpiresAt.Sub(sessions[0].CreatedAt.Time).Round(time.Second) != test.want {
 				t.Errorf("%+v, %v, want one of %v", sessions, err, test.want)
 			}
-			db, err := sql.Open("sqlite", file+"?_pragma=busy_timeout(10000)")
+			db, err := sql.Open("sqlite", file+"?_pragma=busy_timeout(60000)")
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -30,7 +30,7 @@ func realProvider(t *testing.T, gatehouse string) string {
 			t.Fatal(err)
 		}
 	}
-	get := exec.CommandContext(t.Context(), "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
+	get := exec.CommandContext(t.Context(), "npm", "ci", "--prefer-offline", "--fetch-retries=5", "--ignore-scripts", "--no-audit", "--no-fund")
 	get.Dir = dir
 	if output, err := get.CombinedOutput(); err != nil {
 		t.Fatalf("npm ci: %v (make deps gets node and npm)\n%s", err, output)

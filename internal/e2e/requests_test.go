@@ -32,7 +32,7 @@ func (s *tenancy) requests(t *testing.T, args ...string) (found []recordedReques
 	t.Helper()
 	last := fmt.Sprintf("/Users/last-%d", time.Now().UnixNano())
 	s.want(404, "GET", last, nil)
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(patience)
 	for seen := false; !seen; {
 		var newest []recordedRequest
 		s.command(t, &newest, "requests", "--connection=entra", "--limit=1")
@@ -51,7 +51,7 @@ func (s *tenancy) dump(t *testing.T) map[string]string {
 	driver, source := "postgres", s.database
 	tables := `SELECT table_name FROM information_schema.tables WHERE table_schema = current_schema()`
 	if file, ok := strings.CutPrefix(s.database, "sqlite://"); ok {
-		driver, source = "sqlite", file
+		driver, source = "sqlite", file+"?_pragma=busy_timeout(60000)"
 		tables = `SELECT name FROM sqlite_master WHERE type = 'table'`
 	}
 	db, err := sql.Open(driver, source)

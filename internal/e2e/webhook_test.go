@@ -26,7 +26,7 @@ var hookFlags = []string{"--webhook-allow-private", "--webhook-retries=" + strin
 
 // hookTimeout is how long a message may take, a process that has to be taken for
 // dead first included.
-const hookTimeout = 60 * time.Second
+const hookTimeout = patience
 
 // A hookProduct is a product that verifies what it is sent and remembers it.
 type hookProduct struct {
@@ -228,8 +228,13 @@ func TestProductsAreTold(t *testing.T) {
 			{"a group deleted", func() { c.want(204, "DELETE", "/Groups/"+inner, nil) }, []string{"access.changed bob" + lost}},
 			{"granted", func() { grant = admin.grant(access.Grantee{User: access.UserID(bob)}, time.Time{}) }, []string{"access.changed bob" + gained}},
 			{"the grant ended", func() { admin.write(func(tx *store.Tx) error { return tx.EndGrants(t.Context(), grant) }) }, []string{"access.changed bob" + lost}},
-			{"granted for a second", func() { admin.grant(access.Grantee{User: access.UserID(bob)}, time.Now().Add(1500*time.Millisecond)) },
-				[]string{"access.changed bob" + gained, "access.changed bob" + lost}},
+			{"granted for an hour", func() { grant = admin.grant(access.Grantee{User: access.UserID(bob)}, time.Now().Add(time.Hour)) }, []string{"access.changed bob" + gained}},
+			{"the hour became a second", func() {
+				admin.write(func(tx *store.Tx) error {
+					_, err := tx.ChangeGrant(t.Context(), grant, func(g access.Grant) access.Grant { g.Until = time.Now().Add(1500 * time.Millisecond); return g })
+					return err
+				})
+			}, []string{"access.changed bob" + lost}},
 			{"blocked here", func() {
 				admin.write(func(tx *store.Tx) error {
 					_, err := tx.ChangePerson(t.Context(), store.UserID(ann), func(p store.Person) store.Person { p.LoginAllowed = false; return p })
@@ -260,7 +265,9 @@ func TestProductsAreTold(t *testing.T) {
 }
 
 // A receiver that hangs delays neither another product's messages nor the answers
-// to identity providers.
+// to identity providers: they don't wait for it to be given up, which takes the ten
+// seconds that webhooks have by default. Where all was quicker than that, a machine
+// that stood still did not look like waiting; three tries are enough for that.
 func TestHangingProductDelaysNobody(t *testing.T) {
 	hookOnBoth(t, func(t *testing.T, database string) {
 		c := serve(t, database, hookFlags...)
@@ -271,21 +278,24 @@ func TestHangingProductDelaysNobody(t *testing.T) {
 		release := make(chan struct{})
 		t.Cleanup(func() { close(release) }) // before the server stops
 		hangs.refuses = func(hookMessage) int { hanging.Add(1); <-release; return 500 }
+		const givenUpAfter, each = 10 * time.Second, 30
 		hangs.add(database)
 		quick.add(database)
 		c.user("first", nil)
-		eventually(t, "the receiver to hang", func() bool { return hanging.Load() > 0 })
-		start := time.Now()
-		for i := range 100 {
-			answer := c.want(201, "POST", "/Users", object{"schemas": []string{coreURN}, "userName": fmt.Sprint("p", i), "active": true})
-			if answer.took > 3*time.Second {
-				t.Errorf("an answer took %v", answer.took)
+		var took time.Duration
+		for try, before := 0, int32(0); try < 3; try++ {
+			eventually(t, "the receiver to hang, from now on", func() bool { return hanging.Load() > before })
+			start := time.Now()
+			for i := range each {
+				c.user(fmt.Sprintf("p%d-%d", try, i), nil)
 			}
+			eventually(t, "the quick one's messages", func() bool { quick.mu.Lock(); defer quick.mu.Unlock(); return len(quick.heard) == 1+(try+1)*each })
+			if took = time.Since(start); took < givenUpAfter {
+				return
+			}
+			before = hanging.Load()
 		}
-		eventually(t, "the quick one's messages", func() bool { quick.mu.Lock(); defer quick.mu.Unlock(); return len(quick.heard) == 101 })
-		if took := time.Since(start); took > 9*time.Second {
-			t.Errorf("the quick one heard all after %v: did it wait for the one that hangs?", took)
-		}
+		t.Errorf("the quick one heard all after %v: did it wait for the one that hangs?", took)
 	})
 }
 

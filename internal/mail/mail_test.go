@@ -34,11 +34,14 @@ func migrate(ctx context.Context, url string) error {
 type letterbox struct {
 	net.Listener
 	mu sync.Mutex
-	// say answers a command otherwise than with what is usual; "" is usual.
+	// say answers a command otherwise than with what is usual; "" is usual, and hangUp
+	// ends the call without a word.
 	say  func(command string) string
 	got  []*mail.Message
 	came chan struct{}
 }
+
+const hangUp = "hang up"
 
 func newLetterbox(t *testing.T) *letterbox {
 	t.Helper()
@@ -82,7 +85,11 @@ func (b *letterbox) talk(c net.Conn) {
 	for in.Scan() {
 		command := in.Text()
 		verb, _, _ := strings.Cut(strings.ToUpper(command), " ")
-		if other := b.answer(command); other != "" {
+		other := b.answer(command)
+		if other == hangUp {
+			return
+		}
+		if other != "" {
 			fmt.Fprint(c, other, "\r\n")
 			continue
 		}
@@ -287,7 +294,7 @@ func TestMailIsGivenUp(t *testing.T) {
 			t.Errorf("refused: %+v, want it given up", m)
 		}
 
-		b.Close() // nobody answers any more
+		b.answers(func(string) string { return hangUp })
 		v = d.invite("piet")
 		for _, pause := range pauses {
 			d.round(1)

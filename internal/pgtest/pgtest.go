@@ -18,6 +18,7 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -28,7 +29,7 @@ import (
 	"testing"
 	"time"
 
-	_ "github.com/lib/pq"
+	"github.com/lib/pq"
 )
 
 // Main runs the tests, ends the server they shared and gives the exit status.
@@ -139,8 +140,9 @@ func (s *sharedServer) start() error {
 	if err := syscall.Flock(int(s.lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		return err
 	}
-	// Nobody crashes this one, and parallel tests open a pool each.
-	if s.server, err = Start(dir, Relaxed, "max_connections=300"); err != nil {
+	// Nobody crashes this one, and parallel tests open a few pools each, as many tests
+	// at once as there are processors.
+	if s.server, err = Start(dir, Relaxed, "max_connections=1000"); err != nil {
 		return err
 	}
 	s.admin = s.server.URL("postgres")
@@ -219,8 +221,18 @@ func execute(url, statement string) error {
 		return err
 	}
 	defer db.Close()
-	if _, err := db.Exec(statement); err != nil {
-		return fmt.Errorf("%s: %w", statement, err)
+	for deadline := time.Now().Add(startTimeout); ; {
+		_, err := db.Exec(statement)
+		if err == nil {
+			return nil
+		}
+		// A connection that was closed here may have a process there for some time yet.
+		if inUse, ok := errors.AsType[*pq.Error](err); !ok || inUse.Code != objectInUse || time.Now().After(deadline) {
+			return fmt.Errorf("%s: %w", statement, err)
+		}
 	}
-	return nil
 }
+
+// objectInUse is what PostgreSQL says, after some seconds, of a database that somebody
+// else is connected to.
+const objectInUse = "55006"

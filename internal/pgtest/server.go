@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	mathrand "math/rand/v2"
 	"net"
 	"net/url"
 	"os"
@@ -25,8 +26,8 @@ import (
 // startTimeout bounds how long PostgreSQL may take to recover and listen, and
 // stopTimeout how long to write its last checkpoint.
 const (
-	startTimeout = time.Minute
-	stopTimeout  = time.Minute
+	startTimeout = 2 * time.Minute
+	stopTimeout  = 2 * time.Minute
 )
 
 // Relaxed is a setting for Start: quicker, and data is lost with the machine's
@@ -255,14 +256,19 @@ func (s *Server) launch(patience time.Duration) error {
 	return fmt.Errorf("PostgreSQL ended before it was ready: %s", s.log)
 }
 
+// freePort chooses a port below those that kernels hand out by themselves: nobody who
+// asks for any gets it while the server is being started, or is down for a while.
 func freePort() (string, error) {
-	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp4", "127.0.0.1:0")
-	if err != nil {
-		return "", err
+	const first, last = 10_000, 32_767
+	var err error
+	for range 100 {
+		port := strconv.Itoa(first + mathrand.IntN(last-first+1))
+		var l net.Listener
+		if l, err = new(net.ListenConfig).Listen(context.Background(), "tcp4", net.JoinHostPort("127.0.0.1", port)); err == nil {
+			return port, l.Close()
+		}
 	}
-	defer l.Close()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	return port, err
+	return "", err
 }
 
 // findBinaries gives the directory of initdb and postgres. Debian keeps them off

@@ -34,7 +34,7 @@ func errorRollsBack(t *testing.T, s *store.Store) {
 
 func panicRollsBack(t *testing.T, s *store.Store) {
 	p := acme(t, s)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	for range 30 { // more often than there are connections
 		func() {
@@ -143,7 +143,7 @@ func cancelledIsUnavailable(t *testing.T, s *store.Store) {
 // connection for a moment; with all of them taken nothing would ever move.
 func manyWriters(t *testing.T, s *store.Store) {
 	p := acme(t, s)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	var all sync.WaitGroup
 	for i := range 40 {

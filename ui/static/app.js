@@ -62,6 +62,7 @@
     // of what the panel shows, so that it is shown anew instead.
     const save = form.dataset.live.includes("impact") && document.querySelector("#impact form");
     if (save) save.action = address(form, state(form));
+    latest[form.dataset.live.split(" ")] = null; // what is under way doesn't know of this
     clearTimeout(typing);
     typing = setTimeout(live, event.target.type === "search" || event.target.type === "text" ? 150 : 0, form);
   });

