@@ -214,6 +214,8 @@ type reviewPage struct {
 	Table  table
 	People []reviewRow
 	CSV    string
+	// Undecided is what stands in place of a decision.
+	Undecided string
 	// Decide is where to decide; "" for who may not, or when it has ended.
 	Decide, Withdraw string
 	// Revert takes back what the review changed.
@@ -261,6 +263,10 @@ func (s *Server) review(w http.ResponseWriter, r *http.Request, v *visit) error 
 		Table: table{ID: "people", Caption: v.words.t("reviews.record"), Hidden: true, Columns: v.columns("reviews.who", "reviews.had:wide", "reviews.why", "reviews.decision")}}
 	if one.Open() && v.mayReview(one.ReviewScope, access.LevelChange) {
 		p.Decide, p.Withdraw = path+"/decide", path+"/withdraw"
+	}
+	p.Undecided = v.words.t("reviews.undecided")
+	if !one.WithdrawnAt.IsZero() {
+		p.Undecided = v.words.t("reviews.noDecision")
 	}
 	if p.People, err = s.reviewRows(ctx, v, one); err != nil {
 		return err
@@ -375,6 +381,9 @@ func (t *reviewTeller) row(p store.ReviewPerson) reviewRow {
 		if p.Decision == store.DecidedKeep && len(p.Flags) == 0 {
 			row.Decision = w.t("reviews.decision.same")
 		}
+		if string(p.UserID) == t.review.EndedBy {
+			row.Decision = w.t("reviews.decision.own", "decision", row.Decision)
+		}
 	}
 	return row
 }
@@ -431,7 +440,7 @@ func (s *Server) reviewCSV(w http.ResponseWriter, r *http.Request, v *visit) err
 		}
 		rows = append(rows, []string{p.Name, p.UserName, strings.Join(has, "; "), strings.Join(p.Reasons, "; "), p.Decision, p.Why, cmp.Or(by[one.EndedBy].Name, one.EndedBy), ended, p.ID})
 	}
-	return v.csv(w, "review.csv", []string{"reviews.who", "people.userName", "reviews.had", "reviews.why", "reviews.decision", "reviews.because", "reviews.decidedBy", "reviews.end", "people.id"},
+	return v.csv(w, "review.csv", []string{"reviews.who", "people.userName", "reviews.had", "reviews.why", "reviews.decision", "reviews.reasonGiven", "reviews.decidedBy", "reviews.end", "people.id"},
 		func() ([][]string, error) {
 			some := rows
 			rows = nil
