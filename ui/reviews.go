@@ -71,6 +71,12 @@ func (v *visit) mayReview(of store.ReviewScope, level access.Level) bool {
 	return v.mayAt(access.ConsoleAccess, level, place)
 }
 
+// reviewable reports whether what a review is of is there.
+func (v *visit) reviewable(of store.ReviewScope) bool {
+	_, err := review.Place(v.policy, of)
+	return err == nil
+}
+
 // openReviews are those that wait for decisions and that a visitor with a right over
 // their scope may see, the one that is due first in front.
 func (v *visit) openReviews(ctx context.Context, level access.Level) ([]store.Review, error) {
@@ -100,7 +106,7 @@ func (v *visit) work() int {
 // reviewName is what the scope of a review is called, and reviewKind what it is: of
 // places, which kind of place, where there are several.
 func (v *visit) reviewName(r store.Review) string {
-	if _, err := review.Place(v.policy, r.ReviewScope); err != nil {
+	if !v.reviewable(r.ReviewScope) {
 		return r.Name
 	}
 	return review.Name(v.policy, r.ReviewScope)
@@ -126,7 +132,7 @@ func (v *visit) reviewLine(r store.Review) reviewLine {
 	l := reviewLine{Name: v.reviewName(r), Kind: v.reviewKind(r.ReviewScope), Href: "/reviews/" + string(r.ID), Reviewer: r.ReviewerName, State: v.reviewState(r)}
 	switch {
 	case r.Open():
-		if v.mayReview(r.ReviewScope, access.LevelChange) {
+		if v.mayReview(r.ReviewScope, access.LevelChange) && v.reviewable(r.ReviewScope) {
 			l.Href += "/decide"
 		}
 		l.At, l.Late = v.instant(r.DueAt), !v.now.Before(r.DueAt.Time)
@@ -218,6 +224,8 @@ type reviewPage struct {
 	Undecided string
 	// Decide is where to decide; "" for who may not, or when it has ended.
 	Decide, Withdraw string
+	// Gone says that there is nothing to decide about any more.
+	Gone string
 	// Revert takes back what the review changed.
 	Revert string
 }
@@ -263,6 +271,9 @@ func (s *Server) review(w http.ResponseWriter, r *http.Request, v *visit) error 
 		Table: table{ID: "people", Caption: v.words.t("reviews.record"), Hidden: true, Columns: v.columns("reviews.who", "reviews.had:wide", "reviews.why", "reviews.decision")}}
 	if one.Open() && v.mayReview(one.ReviewScope, access.LevelChange) {
 		p.Decide, p.Withdraw = path+"/decide", path+"/withdraw"
+		if !v.reviewable(one.ReviewScope) {
+			p.Decide, p.Gone = "", v.words.t("reviews.scopeGone.text")
+		}
 	}
 	p.Undecided = v.words.t("reviews.undecided")
 	if !one.WithdrawnAt.IsZero() {

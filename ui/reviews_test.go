@@ -435,6 +435,43 @@ func TestWhoGetsMoreMeanwhileIsAskedAbout(t *testing.T) {
 	})
 }
 
+// A review of what was removed leads to where it can be withdrawn, from wherever one
+// comes.
+func TestReviewOfWhatIsGone(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	g.hotline()
+	g.grant(g.toUser(noor, "hotline", "case handler/2", access.Scope{Everywhere: true}))
+	form := g.startReview(sam, scopeText(store.ReviewScope{Product: "hotline", Role: "case handler/2"}))
+	record := strings.TrimSuffix(form, "/decide")
+	full := g.get(sam, g.decide(sam, form, nil))
+	if page := g.get(sam, record); page.Find(".flash.bad").Length() != 0 || page.Find("main .primary").Length() != 1 {
+		t.Errorf("while it is there: %s", page.text("main"))
+	}
+	g.write(func(tx *store.Tx) error {
+		if err := tx.EndGrants(t.Context(), g.grantsOf(noor)[0].ID); err != nil {
+			return err
+		}
+		return tx.RemoveProduct(t.Context(), "hotline")
+	})
+	if href := g.get(sam, "/reviews").Find("#open tbody a").AttrOr("href", ""); href != record {
+		t.Errorf("the list leads to %q, want %q", href, record)
+	}
+	if got := g.get(sam, form); got.status != 303 || got.header.Get("Location") != record {
+		t.Errorf("the form: status %d to %q, want %q", got.status, got.header.Get("Location"), record)
+	}
+	if got := g.press(sam, full); got.status != 409 {
+		t.Errorf("saved: status %d, want 409", got.status)
+	}
+	page := g.get(sam, record)
+	if !strings.Contains(page.text(".flash.bad"), "Withdraw the review") || page.Find("main .primary").Length() != 0 {
+		t.Errorf("the record says: %s", page.text("main"))
+	}
+	if got := g.post(sam, page.Find("main form").Last().AttrOr("action", ""), nil); got.status != 303 || g.reviewOf(record).Open() {
+		t.Errorf("withdrawn: status %d", got.status)
+	}
+}
+
 // Too much to look at is said, with what to look at instead.
 func TestLargeReviews(t *testing.T) {
 	t.Parallel()
