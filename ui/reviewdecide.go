@@ -70,7 +70,10 @@ func (s *Server) decideReview(w http.ResponseWriter, r *http.Request, v *visit) 
 	now, err := review.Today(ctx, s.store, one, func(before, after *access.Grant) bool {
 		return len(v.policy.MayChange(v.person.Subject, before, after, v.now)) == 0
 	})
-	if errors.Is(err, store.ErrNotFound) {
+	switch {
+	case errors.Is(err, store.ErrNotFound) && r.Method == http.MethodGet:
+		return s.redirect(w, r, path) // there it can be withdrawn
+	case errors.Is(err, store.ErrNotFound):
 		return telling{http.StatusConflict, "reviews.scopeGone"}
 	}
 	if err != nil {
