@@ -198,6 +198,9 @@ func TestWhatIsGrantedGoesWithItsGrants(t *testing.T) {
 				t.Errorf("%s: Alice still has %s", path, got)
 			}
 			page = g.get(sam, "/changes/"+g.latest()+"/revert")
+			if text := page.text("main"); !strings.Contains(text, "Add: Members of Planning get ClickTime: Supervisor @ Utrecht") || strings.Contains(text, "Planning get ClickTime: Supervisor @ everywhere") {
+				t.Errorf("%s is undone by %s", path, text)
+			}
 			if got := g.press(sam, page, "typed", lose(page)); got.status != 303 {
 				t.Fatalf("%s undone: %d: %s", path, got.status, got.text("main"))
 			}
