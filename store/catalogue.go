@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -26,6 +27,9 @@ func (tx *Tx) SetDimension(ctx context.Context, d access.Dimension) error {
 	i := slices.IndexFunc(c.Dimensions, func(o access.Dimension) bool { return o.ID == d.ID })
 	if i >= 0 && c.Dimensions[i] == d {
 		return nil
+	}
+	if err := newKey("dimension", string(d.ID)); i < 0 && err != nil {
+		return err
 	}
 	c.Dimensions = slices.Clone(c.Dimensions)
 	action, before := DimensionCreated, any(nil)
@@ -139,6 +143,9 @@ func (tx *Tx) AddSites(ctx context.Context, sites ...access.Site) ([]access.Site
 		if err := names(map[string]string{"dimension": string(s.Dimension), "key": s.Key, "name": s.Name}); err != nil {
 			return nil, err
 		}
+		if err := newKey("site", s.Key); err != nil {
+			return nil, err
+		}
 		c.Sites = append(c.Sites, *s)
 	}
 	p, err := edit.withCatalogue(c)
@@ -183,6 +190,9 @@ func (tx *Tx) ChangeSite(ctx context.Context, id access.SiteID, change func(acce
 		return before, fmt.Errorf("site %s: %w: it keeps its id and its dimension", id, ErrInvalid)
 	}
 	if err := names(map[string]string{"key": after.Key, "name": after.Name}); err != nil {
+		return before, err
+	}
+	if err := newKey("site", after.Key); after.Key != before.Key && err != nil {
 		return before, err
 	}
 	c.Sites = slices.Clone(c.Sites)
@@ -238,6 +248,9 @@ func (tx *Tx) SetProduct(ctx context.Context, product access.Product) error {
 	c.Products = slices.Clone(c.Products)
 	action, before := ProductCreated, any(nil)
 	i := slices.IndexFunc(c.Products, func(o access.Product) bool { return o.ID == product.ID })
+	if err := newKeys(c.Products, product); err != nil {
+		return err
+	}
 	if i >= 0 {
 		if reflect.DeepEqual(c.Products[i], product) {
 			return nil
@@ -273,6 +286,37 @@ func (tx *Tx) SetProduct(ctx context.Context, product access.Product) error {
 	}
 	_, err = tx.exec(ctx, `UPDATE products SET doc = ?, since = ?, change_id = ? WHERE tenant_id = ? AND id = ?`,
 		doc, tx.now, change, tx.actor.Tenant, row)
+	return err
+}
+
+// newKeys refuses new things of a product that can't be called so.
+func newKeys(before []access.Product, product access.Product) error {
+	had := map[string]bool{}
+	for _, p := range before {
+		if p.ID != product.ID {
+			continue
+		}
+		had["product "+string(p.ID)] = true
+		for _, o := range p.Permissions {
+			had["permission "+string(o.ID)] = true
+		}
+		for _, o := range p.Roles {
+			had["role "+string(o.ID)] = true
+		}
+	}
+	check := func(what, key string) error {
+		if had[what+" "+key] {
+			return nil
+		}
+		return newKey(what, key)
+	}
+	err := check("product", string(product.ID))
+	for _, o := range product.Permissions {
+		err = cmp.Or(err, check("permission", string(o.ID)))
+	}
+	for _, o := range product.Roles {
+		err = cmp.Or(err, check("role", string(o.ID)))
+	}
 	return err
 }
 

@@ -386,6 +386,19 @@ func names(texts map[string]string) error {
 	return checkKeys(texts)
 }
 
+// IsKey reports whether something new can be called so. All but "." and ".." can:
+// these are no parts of an address, neither of the console nor of the API, so that
+// what is called so couldn't be reached (RFC 3986, section 5.2.4).
+func IsKey(text string) bool { return text != "." && text != ".." }
+
+// newKey refuses what IsKey doesn't like.
+func newKey(what, text string) error {
+	if !IsKey(text) {
+		return fmt.Errorf("%s %q: %w: no address can have that in it", what, text, ErrInvalid)
+	}
+	return nil
+}
+
 // optional is an id for a column that may be NULL.
 func optional[ID ~string](id ID) any {
 	if id == "" {

@@ -77,15 +77,18 @@ func (f *productForm) ask(field field, hint string, values ...any) {
 	f.Fields = append(f.Fields, field)
 }
 
-// key asks for the key of something new; taken tells whether there is one.
-func (f *productForm) key(taken func(string) bool) string {
+// newKey asks for the key of something new beside others. Two keys that differ only in
+// case would be told apart by products, but not by people.
+func newKey[T any, ID ~string](f *productForm, others []T, id func(T) ID) ID {
 	w, key := f.visit.words, strings.TrimSpace(f.values.Get("key"))
 	field := f.visit.textField("key", w.t("products.key"), key, true)
-	if f.taken = taken(key); f.taken {
-		field.Error = w.t("sites.keyTaken", "key", key)
+	for _, o := range others {
+		if other := string(id(o)); store.Fold(other) == store.Fold(key) {
+			f.taken, field.Error = true, w.t("sites.keyTaken", "key", other)
+		}
 	}
 	f.ask(field, "products.key.hint")
-	return key
+	return ID(key)
 }
 
 // name asks for a name.
@@ -152,10 +155,7 @@ func (s *Server) addProduct(w http.ResponseWriter, r *http.Request, v *visit) er
 		return forbidden{needs{access.ConsoleProducts, access.LevelChange}}
 	}
 	f := v.productForm(r, access.Product{}, v.words.t("products.add"), "/products", nil)
-	f.product.ID = access.ProductID(f.key(func(key string) bool {
-		_, taken := v.policy.Product(access.ProductID(key))
-		return taken
-	}))
+	f.product.ID = newKey(f, v.policy.Products(), func(p access.Product) access.ProductID { return p.ID })
 	return s.productDetails(w, r, f)
 }
 
@@ -237,9 +237,7 @@ func (s *Server) editPermission(w http.ResponseWriter, r *http.Request, v *visit
 	f.Text = productName(product)
 	all := f.product.Permissions
 	if at < 0 {
-		one.ID = access.PermissionID(f.key(func(key string) bool {
-			return slices.ContainsFunc(all, func(o access.Permission) bool { return string(o.ID) == key })
-		}))
+		one.ID = newKey(f, all, func(p access.Permission) access.PermissionID { return p.ID })
 		at, all = len(all), append(all, one)
 	} else {
 		f.Tools = []pivotLink{{Text: v.words.t("products.removePermission"), Href: permissionPath(product.ID, one.ID) + "/remove"}}
@@ -281,9 +279,7 @@ func (s *Server) editRole(w http.ResponseWriter, r *http.Request, v *visit) erro
 	f.Text = productName(product)
 	all, done := f.product.Roles, back
 	if at < 0 {
-		one.ID = access.RoleID(f.key(func(key string) bool {
-			return slices.ContainsFunc(all, func(o access.Role) bool { return string(o.ID) == key })
-		}))
+		one.ID = newKey(f, all, func(r access.Role) access.RoleID { return r.ID })
 		at, all, done = len(all), append(all, one), address(back+"/edit", nil, "role", string(one.ID))
 		if copied != "" {
 			f.Keep["copy"] = copied

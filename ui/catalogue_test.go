@@ -106,6 +106,12 @@ func TestMistakesStandBesideTheField(t *testing.T) {
 		}{
 			{why: "no key", path: "/products/add/product", field: "key", want: "Fill this in."},
 			{why: "a key that is taken", path: "/products/add/product", field: "key", typed: "clicktime", want: "There is another one with the key clicktime."},
+			{why: "a key that addresses leave out", path: "/products/add/product", field: "key", typed: "..", want: "No address can have that in it: choose another key."},
+			{why: "the same of a permission", path: "/products/clicktime/add/permission", field: "key", typed: ".", want: "No address can have that in it: choose another key.", more: []string{"place", "1"}},
+			{why: "the same of a role", path: "/products/clicktime/add/role", field: "key", typed: "..", want: "No address can have that in it: choose another key.", more: []string{"place", "1"}},
+			{why: "a key that differs only in case", path: "/products/add/product", field: "key", typed: "ClickTime", want: "There is another one with the key clicktime."},
+			{why: "the same of a permission", path: "/products/clicktime/add/permission", field: "key", typed: "PAYROLL", want: "There is another one with the key payroll.", more: []string{"place", "1"}},
+			{why: "the same of a role", path: "/products/clicktime/add/role", field: "key", typed: "Client", want: "There is another one with the key client.", more: []string{"place", "1"}},
 			{why: "the console's key", path: "/products/add/product", field: "key", typed: "console", want: "There is another one with the key console."},
 			{why: "a long key", path: "/products/add/product", field: "key", typed: long, want: "At most 200 characters."},
 			{why: "a name of two lines", path: "/products/add/product", field: "name", typed: "a\tb", want: "Write it on one line.", more: []string{"key", "x"}},
@@ -192,6 +198,9 @@ func TestWhatIsGrantedGoesWithItsGrants(t *testing.T) {
 				t.Errorf("%s: Alice still has %s", path, got)
 			}
 			page = g.get(sam, "/changes/"+g.latest()+"/revert")
+			if text := page.text("main"); !strings.Contains(text, "Add: Members of Planning get ClickTime: Supervisor @ Utrecht") || strings.Contains(text, "Planning get ClickTime: Supervisor @ everywhere") {
+				t.Errorf("%s is undone by %s", path, text)
+			}
 			if got := g.press(sam, page, "typed", lose(page)); got.status != 303 {
 				t.Fatalf("%s undone: %d: %s", path, got.status, got.text("main"))
 			}

@@ -2,6 +2,7 @@ package ui
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -115,7 +116,7 @@ func (g *granted) chip(grant *access.Grant) chip {
 	what := g.what(grant, product)
 	w := g.words
 	short, whole := g.where(grant, product, 1), g.where(grant, product, 100)
-	name := cmp.Or(product.Name, string(product.ID)) // two products may both have an administrator
+	name := cmp.Or(product.Name, string(grant.Product)) // two products may both have an administrator
 	c := chip{Text: w.t("chip", "product", name, "role", what, "site", short),
 		Title: w.t("chip", "product", name, "role", what, "site", whole)}
 	if grant.Effect == access.Deny {
@@ -182,7 +183,11 @@ func (g *granted) tells(id access.SiteID) bool {
 func (g *granted) where(grant *access.Grant, product access.Product, most int) string {
 	w := g.words
 	var parts []string
-	for _, d := range product.Dimensions {
+	dimensions := product.Dimensions
+	if product.ID == "" { // it is gone, and can't say what narrows a grant down
+		dimensions = slices.Sorted(maps.Keys(grant.Scope.Sites))
+	}
+	for _, d := range dimensions {
 		selection := grant.Scope.Sites[d]
 		if grant.Scope.Everywhere || selection.All {
 			continue

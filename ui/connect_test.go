@@ -238,7 +238,7 @@ func TestDisconnecting(t *testing.T) {
 	onBoth(t, func(t *testing.T, g *rig) {
 		okta, at := g.refs["Okta"], g.sync("Okta")+"/remove"
 		page := g.get(sam, at)
-		if page.status != 200 || !strings.Contains(page.text("main"), "8 people, ") || page.Find("main form").Length() != 0 || page.Find("main .found a").Length() != 3 {
+		if page.status != 200 || !strings.Contains(page.text("main"), "8 people, ") || page.Find("main form").Length() != 0 || page.Find("main .tabs .button").Length() != 3 || page.Find("main [aria-current]").Length() != 0 {
 			t.Fatalf("status %d, %q", page.status, page.text("main"))
 		}
 		if got := g.post(sam, at, nil); got.status != 400 {
@@ -248,7 +248,7 @@ func TestDisconnecting(t *testing.T) {
 			t.Errorf("another choice: status %d, want 400", got.status)
 		}
 		look := g.get(sam, at+"?people=suspend")
-		if !strings.Contains(look.text("#impact"), "Ada Byron") || look.Find("#impact form").Length() != 1 {
+		if !strings.Contains(look.text("#impact"), "Ada Byron") || look.Find("#impact form").Length() != 1 || look.text("main .tabs .button[aria-current]") != "Suspend them" {
 			t.Fatalf("who loses: %q", look.text("#impact"))
 		}
 		f := url.Values{}

@@ -619,6 +619,10 @@ func (s *Server) edit(w http.ResponseWriter, r *http.Request, v *visit, old acce
 		p.Panel = panel
 		return s.render(w, status, "mapping-edit", p)
 	}
+	same := old.ID != "" && whatSame(e.grant, old)
+	if e.waiting == "" && same && !saving(r) {
+		e.waiting = v.words.t("sites.unchanged")
+	}
 	if e.waiting != "" {
 		status := http.StatusOK
 		if r.Method == http.MethodPost {
@@ -629,7 +633,7 @@ func (s *Server) edit(w http.ResponseWriter, r *http.Request, v *visit, old acce
 	change := proposal{Proposal: impact.Proposal{Add: []access.Grant{e.grant}}, action: action}
 	if old.ID != "" {
 		change.Proposal, change.done = impact.Proposal{Change: []access.Grant{e.grant}}, p.Back
-		if whatSame(e.grant, old) {
+		if same { // the second of two clicks, which propose knows by its key
 			change.Proposal = impact.Proposal{}
 		}
 	}

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"gatehouse/store"
 )
 
 // formPage is a form about something of the catalogue, with what saving it does. The
@@ -54,7 +56,9 @@ func (v *visit) textField(name, label, value string, required bool) field {
 		f.Error = v.words.t("sites.empty")
 		return f
 	}
-	f.Error = v.nameProblem(value)
+	if f.Error = v.nameProblem(value); name == "key" && !store.IsKey(value) {
+		f.Error = v.words.t("sites.noKey")
+	}
 	return f
 }
 

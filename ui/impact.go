@@ -538,9 +538,13 @@ func (s *Server) revert(w http.ResponseWriter, r *http.Request, v *visit) error 
 
 // steps tell a proposal in sentences.
 func (s *Server) steps(ctx context.Context, v *visit, p impact.Proposal) ([]string, error) {
+	after, err := access.NewPolicy(p.Catalogue(v.policy.Catalogue()), nil)
+	if err != nil { // which the panel says
+		after = v.policy
+	}
 	var all []string
-	tell := func(key string, grants ...access.Grant) error {
-		sentences, err := s.sentences(ctx, v, grants)
+	tell := func(key string, policy *access.Policy, grants ...access.Grant) error {
+		sentences, err := s.sentences(ctx, v, policy, grants)
 		for _, text := range sentences {
 			all = append(all, v.words.t(key, "what", text))
 		}
@@ -552,13 +556,13 @@ func (s *Server) steps(ctx context.Context, v *visit, p impact.Proposal) ([]stri
 			ended = append(ended, g)
 		}
 	}
-	if err := tell("impact.step.end", ended...); err != nil {
+	if err := tell("impact.step.end", v.policy, ended...); err != nil {
 		return nil, err
 	}
-	if err := tell("impact.step.change", p.Change...); err != nil {
+	if err := tell("impact.step.change", after, p.Change...); err != nil {
 		return nil, err
 	}
-	if err := tell("impact.step.add", p.Add...); err != nil {
+	if err := tell("impact.step.add", after, p.Add...); err != nil {
 		return nil, err
 	}
 	for _, site := range p.ChangeSites {

@@ -290,7 +290,7 @@ func (v *visit) mappingOfFilter(value string) field {
 }
 
 // sentences tell grants: members of a group get a role at some sites until a day.
-func (s *Server) sentences(ctx context.Context, v *visit, grants []access.Grant) ([]string, error) {
+func (s *Server) sentences(ctx context.Context, v *visit, policy *access.Policy, grants []access.Grant) ([]string, error) {
 	var users []access.UserID
 	var groups []access.GroupID
 	for _, g := range grants {
@@ -305,7 +305,7 @@ func (s *Server) sentences(ctx context.Context, v *visit, grants []access.Grant)
 	if err != nil {
 		return nil, err
 	}
-	granted := v.granted(v.policy, v.now, nil)
+	granted := v.granted(policy, v.now, nil)
 	var all []string
 	for i := range grants {
 		g := &grants[i]
@@ -357,7 +357,7 @@ func (s *Server) mapping(w http.ResponseWriter, r *http.Request, v *visit) error
 	if err != nil {
 		return err
 	}
-	sentences, err := s.sentences(ctx, v, []access.Grant{g})
+	sentences, err := s.sentences(ctx, v, v.policy, []access.Grant{g})
 	if err != nil {
 		return err
 	}

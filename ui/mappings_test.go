@@ -416,7 +416,7 @@ func TestEdit(t *testing.T) {
 		old := g.granted("Planning")[0]
 		path := "/mappings/" + string(old.ID) + "/edit"
 		page := g.get(sam, path)
-		if page.Find("#editor input[checked]").Length() != 4 || !strings.Contains(page.text("#impact"), "Nothing changes") { // role, two sites, allow
+		if page.Find("#editor input[checked]").Length() != 4 || !strings.Contains(page.text("#impact"), "Nothing is changed yet") || strings.Contains(page.text("#impact"), "saved") { // role, two sites, allow
 			t.Fatalf("%d: %s", page.status, page.text("main"))
 		}
 		page = g.get(sam, g.compose(path, "what", supervisor, "all.site", "1", "mask", "payroll"))

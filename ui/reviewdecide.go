@@ -70,7 +70,10 @@ func (s *Server) decideReview(w http.ResponseWriter, r *http.Request, v *visit) 
 	now, err := review.Today(ctx, s.store, one, func(before, after *access.Grant) bool {
 		return len(v.policy.MayChange(v.person.Subject, before, after, v.now)) == 0
 	})
-	if errors.Is(err, store.ErrNotFound) {
+	switch {
+	case errors.Is(err, store.ErrNotFound) && r.Method == http.MethodGet:
+		return s.redirect(w, r, path) // there it can be withdrawn
+	case errors.Is(err, store.ErrNotFound):
 		return telling{http.StatusConflict, "reviews.scopeGone"}
 	}
 	if err != nil {
@@ -104,10 +107,23 @@ func (s *Server) decideReview(w http.ResponseWriter, r *http.Request, v *visit) 
 	change := proposal{Proposal: now.Proposal(f.decided, f.reason), action: action, done: path, said: "reviews.done"}
 	change.Review.Proposal = r.PostFormValue("key")
 	err = s.propose(w, r, v, change, show)
-	if errors.Is(err, store.ErrInUse) {
-		return telling{http.StatusConflict, "reviews.closed"}
+	if saving(r) && (errors.Is(err, store.ErrInUse) || errors.Is(err, store.ErrNotFound)) {
+		return s.overtaken(ctx, v, one.ID)
 	}
 	return err
+}
+
+// overtaken says what has become of a review that somebody else has changed access
+// under while it was saved, perhaps by ending it.
+func (s *Server) overtaken(ctx context.Context, v *visit, id store.ReviewID) error {
+	one, err := s.store.Review(ctx, v.tenant(), id)
+	switch {
+	case err != nil:
+		return err
+	case one.Open():
+		return errStale
+	}
+	return telling{http.StatusConflict, "reviews.closed"}
 }
 
 // The values of a decision in an address.
@@ -189,6 +205,7 @@ func (f *decideForm) page(ctx context.Context) (*decidePage, error) {
 	if err != nil {
 		return nil, err
 	}
+	now := &granted{words: f.words, policy: f.words.policy(f.policy), within: tell.granted.within}
 	for i := range f.now.People {
 		one := &f.now.People[i]
 		row := decideRow{reviewRow: tell.row(one.ReviewPerson)}
@@ -198,7 +215,7 @@ func (f *decideForm) page(ctx context.Context) (*decidePage, error) {
 		case !one.Flagged():
 			p.Same = append(p.Same, row)
 		default:
-			f.ask(&row, one)
+			f.ask(&row, one, tell, now)
 			p.Asked = append(p.Asked, row)
 		}
 	}
@@ -206,7 +223,7 @@ func (f *decideForm) page(ctx context.Context) (*decidePage, error) {
 }
 
 // ask makes the controls of somebody, and says what a removal would do.
-func (f *decideForm) ask(row *decideRow, one *review.Person) {
+func (f *decideForm) ask(row *decideRow, one *review.Person, tell *reviewTeller, now *granted) {
 	w, id := f.words, string(one.UserID)
 	say := f.values.Get("d." + id)
 	choice := func(value, key string) pick {
@@ -230,6 +247,13 @@ func (f *decideForm) ask(row *decideRow, one *review.Person) {
 		row.Hints = append(row.Hints, w.t("reviews.stays"))
 	}
 	if one.Moved {
-		row.Hints = append(row.Hints, w.t("reviews.moved"))
+		var has []string
+		for _, h := range one.Has {
+			has = append(has, w.t("reviews.has", "what", now.chip(&h.Grant).Title, "how", tell.via(h, one.Connection)))
+		}
+		row.Hints = append(row.Hints, w.t("reviews.moved", "what", w.list(has)))
+	}
+	if one.UserID == f.session.UserID {
+		row.Hints = append(row.Hints, w.t("reviews.own"))
 	}
 }

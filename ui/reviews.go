@@ -71,6 +71,12 @@ func (v *visit) mayReview(of store.ReviewScope, level access.Level) bool {
 	return v.mayAt(access.ConsoleAccess, level, place)
 }
 
+// reviewable reports whether what a review is of is there.
+func (v *visit) reviewable(of store.ReviewScope) bool {
+	_, err := review.Place(v.policy, of)
+	return err == nil
+}
+
 // openReviews are those that wait for decisions and that a visitor with a right over
 // their scope may see, the one that is due first in front.
 func (v *visit) openReviews(ctx context.Context, level access.Level) ([]store.Review, error) {
@@ -100,7 +106,7 @@ func (v *visit) work() int {
 // reviewName is what the scope of a review is called, and reviewKind what it is: of
 // places, which kind of place, where there are several.
 func (v *visit) reviewName(r store.Review) string {
-	if _, err := review.Place(v.policy, r.ReviewScope); err != nil {
+	if !v.reviewable(r.ReviewScope) {
 		return r.Name
 	}
 	return review.Name(v.policy, r.ReviewScope)
@@ -126,7 +132,7 @@ func (v *visit) reviewLine(r store.Review) reviewLine {
 	l := reviewLine{Name: v.reviewName(r), Kind: v.reviewKind(r.ReviewScope), Href: "/reviews/" + string(r.ID), Reviewer: r.ReviewerName, State: v.reviewState(r)}
 	switch {
 	case r.Open():
-		if v.mayReview(r.ReviewScope, access.LevelChange) {
+		if v.mayReview(r.ReviewScope, access.LevelChange) && v.reviewable(r.ReviewScope) {
 			l.Href += "/decide"
 		}
 		l.At, l.Late = v.instant(r.DueAt), !v.now.Before(r.DueAt.Time)
@@ -214,8 +220,12 @@ type reviewPage struct {
 	Table  table
 	People []reviewRow
 	CSV    string
+	// Undecided is what stands in place of a decision.
+	Undecided string
 	// Decide is where to decide; "" for who may not, or when it has ended.
 	Decide, Withdraw string
+	// Gone says that there is nothing to decide about any more.
+	Gone string
 	// Revert takes back what the review changed.
 	Revert string
 }
@@ -261,6 +271,13 @@ func (s *Server) review(w http.ResponseWriter, r *http.Request, v *visit) error 
 		Table: table{ID: "people", Caption: v.words.t("reviews.record"), Hidden: true, Columns: v.columns("reviews.who", "reviews.had:wide", "reviews.why", "reviews.decision")}}
 	if one.Open() && v.mayReview(one.ReviewScope, access.LevelChange) {
 		p.Decide, p.Withdraw = path+"/decide", path+"/withdraw"
+		if !v.reviewable(one.ReviewScope) {
+			p.Decide, p.Gone = "", v.words.t("reviews.scopeGone.text")
+		}
+	}
+	p.Undecided = v.words.t("reviews.undecided")
+	if !one.WithdrawnAt.IsZero() {
+		p.Undecided = v.words.t("reviews.noDecision")
 	}
 	if p.People, err = s.reviewRows(ctx, v, one); err != nil {
 		return err
@@ -375,6 +392,9 @@ func (t *reviewTeller) row(p store.ReviewPerson) reviewRow {
 		if p.Decision == store.DecidedKeep && len(p.Flags) == 0 {
 			row.Decision = w.t("reviews.decision.same")
 		}
+		if string(p.UserID) == t.review.EndedBy {
+			row.Decision = w.t("reviews.decision.own", "decision", row.Decision)
+		}
 	}
 	return row
 }
@@ -431,7 +451,7 @@ func (s *Server) reviewCSV(w http.ResponseWriter, r *http.Request, v *visit) err
 		}
 		rows = append(rows, []string{p.Name, p.UserName, strings.Join(has, "; "), strings.Join(p.Reasons, "; "), p.Decision, p.Why, cmp.Or(by[one.EndedBy].Name, one.EndedBy), ended, p.ID})
 	}
-	return v.csv(w, "review.csv", []string{"reviews.who", "people.userName", "reviews.had", "reviews.why", "reviews.decision", "reviews.because", "reviews.decidedBy", "reviews.end", "people.id"},
+	return v.csv(w, "review.csv", []string{"reviews.who", "people.userName", "reviews.had", "reviews.why", "reviews.decision", "reviews.reasonGiven", "reviews.decidedBy", "reviews.end", "people.id"},
 		func() ([][]string, error) {
 			some := rows
 			rows = nil

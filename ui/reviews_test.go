@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -311,6 +312,9 @@ func TestReviewFormsThatLie(t *testing.T) {
 	if got := g.post(sam, record+"/withdraw", url.Values{"why": {"a mistake"}}); got.status != 303 {
 		t.Fatalf("withdrawn: status %d", got.status)
 	}
+	if text := g.get(sam, record).text("#people"); !strings.Contains(text, "no decision") || strings.Contains(text, "yet") {
+		t.Errorf("the record of a withdrawn one says: %s", text)
+	}
 	if got := g.post(sam, action, agreed); got.status != 409 || len(g.grantsOf(daan)) != 0 {
 		t.Errorf("decided after it was withdrawn: status %d, want 409", got.status)
 	}
@@ -319,6 +323,152 @@ func TestReviewFormsThatLie(t *testing.T) {
 	}
 	if got := g.get(sam, form); got.header.Get("Location") != record {
 		t.Errorf("the form of one that has ended leads to %q, want its record", got.header.Get("Location"))
+	}
+}
+
+// inside does something once, as soon as a function of this program asks what time it
+// is: whatever comes in between there.
+func (g *rig) inside(function string, do func()) {
+	var f func()
+	f = func() {
+		var callers [32]uintptr
+		for frames := runtime.CallersFrames(callers[:runtime.Callers(1, callers[:])]); ; {
+			frame, more := frames.Next()
+			if strings.HasSuffix(frame.Function, function) && g.ticked.CompareAndSwap(&f, nil) {
+				do()
+			}
+			if !more {
+				return
+			}
+		}
+	}
+	g.ticked.Store(&f)
+}
+
+// Two who decide at the same time: the second is told so, whatever has become of what
+// the review is about.
+func TestTwoReviewersAtOnce(t *testing.T) {
+	onBoth(t, func(t *testing.T, g *rig) {
+		give := func() { g.grant(g.toUser(noor, "clicktime", "client", g.at("uithof"))) }
+		give()
+		form := g.startReview(sam, "role/clicktime/client")
+		sams, adas := g.get(sam, g.decide(sam, form, map[string]string{noor: "left"})), g.get(ada, g.decide(ada, form, map[string]string{noor: ""}))
+		g.inside("review.Today", func() {
+			if got := g.press(sam, sams); got.status != 303 {
+				t.Errorf("the first: status %d: %s", got.status, got.text("main"))
+			}
+		})
+		if got := g.press(ada, adas); got.status != 409 || !strings.Contains(got.text("main"), "Nothing of yours was saved") {
+			t.Errorf("the second: status %d: %s", got.status, got.text("main"))
+		}
+		if v := g.reviewOf(strings.TrimSuffix(form, "/decide")); v.EndedBy != string(g.users[sam]) || v.Removed != 1 {
+			t.Errorf("the review is %+v, want what the first decided", v)
+		}
+
+		// Somebody takes away what was to be removed.
+		give()
+		form = g.startReview(sam, "role/clicktime/client")
+		sams = g.get(sam, g.decide(sam, form, map[string]string{noor: "left"}))
+		g.inside("review.Today", func() {
+			g.write(func(tx *store.Tx) error { return tx.EndGrants(t.Context(), g.grantsOf(noor)[0].ID) })
+		})
+		if got := g.press(sam, sams); got.status != 409 || !strings.Contains(got.text("main"), "nothing was saved") {
+			t.Errorf("what was to be removed is gone: status %d: %s", got.status, got.text("main"))
+		}
+		if !g.reviewOf(strings.TrimSuffix(form, "/decide")).Open() {
+			t.Error("the review has ended without a decision")
+		}
+	})
+}
+
+// Who decides about their own access is told so, and so is whoever reads the record.
+func TestReviewOfOnesOwnAccess(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	form := g.startReview(ada, "product/console")
+	record := strings.TrimSuffix(form, "/decide")
+	const own = "This is your own access"
+	for _, who := range []string{sam, ada} {
+		for name, card := range g.get(who, form).asked() {
+			if strings.Contains(card, own) != (name == map[string]string{sam: "Sam de Vries", ada: "Ada Byron"}[who]) {
+				t.Errorf("%s reads of %s: %s", who, name, card)
+			}
+		}
+	}
+	if got := g.press(ada, g.get(ada, g.decide(ada, form, nil))); got.status != 303 {
+		t.Fatalf("saved: status %d: %s", got.status, got.text("main"))
+	}
+	rows, file := g.get(chloe, record).Find("#people tbody tr"), g.get(chloe, record+"/decisions.csv").body
+	if rows.Length() == 0 || strings.Count(rows.Text(), "kept, by whom it is about") != 1 || !strings.Contains(rows.FilterFunction(func(_ int, row *goquery.Selection) bool {
+		return strings.Contains(row.Text(), ada)
+	}).Text(), "kept, by whom it is about") {
+		t.Errorf("the record says: %s", rows.Text())
+	}
+	if strings.Count(file, "kept, by whom it is about") != 1 || !strings.Contains(file, ",Decision,Reason,Decided by,") {
+		t.Errorf("the file says: %s", file)
+	}
+}
+
+// Who had the same as at the last review when this one was started, and has more now,
+// isn't confirmed with those who do.
+func TestWhoGetsMoreMeanwhileIsAskedAbout(t *testing.T) {
+	onBoth(t, func(t *testing.T, g *rig) {
+		of := "role/clicktime/client"
+		g.grant(g.toUser(noor, "clicktime", "client", g.at("uithof")), g.toUser(sofie, "clicktime", "client", g.at("uithof")))
+		if got := g.press(sam, g.get(sam, g.decide(sam, g.startReview(sam, of), nil))); got.status != 303 {
+			t.Fatalf("the first: status %d", got.status)
+		}
+		form := g.startReview(sam, of)
+		full := g.decide(sam, form, nil)
+		page := g.get(sam, full)
+		g.grant(g.toUser(noor, "clicktime", "client", g.at("zeeland")))
+		if asked := g.get(sam, form).asked(); len(asked) != 1 || !strings.Contains(asked["Noor Mulder"],
+			"Now it is ClickTime: Client @ Uithof (by a grant of their own) and ClickTime: Client @ Zeeland (by a grant of their own)") {
+			t.Errorf("asked about %q, want Noor with what she has now", asked)
+		}
+		if got := g.press(sam, page); got.status != 400 || !g.reviewOf(strings.TrimSuffix(form, "/decide")).Open() {
+			t.Errorf("confirmed as the same: status %d: %s", got.status, got.text("#impact"))
+		}
+		if got := g.press(sam, g.get(sam, g.decide(sam, form, map[string]string{noor: "one is enough"}))); got.status != 303 || len(g.grantsOf(noor)) != 0 || len(g.grantsOf(sofie)) != 1 {
+			t.Errorf("removed: status %d, Noor has %+v", got.status, g.grantsOf(noor))
+		}
+	})
+}
+
+// A review of what was removed leads to where it can be withdrawn, from wherever one
+// comes.
+func TestReviewOfWhatIsGone(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	g.hotline()
+	g.grant(g.toUser(noor, "hotline", "case handler/2", access.Scope{Everywhere: true}))
+	form := g.startReview(sam, scopeText(store.ReviewScope{Product: "hotline", Role: "case handler/2"}))
+	record := strings.TrimSuffix(form, "/decide")
+	full := g.get(sam, g.decide(sam, form, nil))
+	if page := g.get(sam, record); page.Find(".flash.bad").Length() != 0 || page.Find("main .primary").Length() != 1 {
+		t.Errorf("while it is there: %s", page.text("main"))
+	}
+	g.write(func(tx *store.Tx) error {
+		if err := tx.EndGrants(t.Context(), g.grantsOf(noor)[0].ID); err != nil {
+			return err
+		}
+		return tx.RemoveProduct(t.Context(), "hotline")
+	})
+	if href := g.get(sam, "/reviews").Find("#open tbody a").AttrOr("href", ""); href != record {
+		t.Errorf("the list leads to %q, want %q", href, record)
+	}
+	if got := g.get(sam, form); got.status != 303 || got.header.Get("Location") != record {
+		t.Errorf("the form: status %d to %q, want %q", got.status, got.header.Get("Location"), record)
+	}
+	if got := g.press(sam, full); got.status != 409 {
+		t.Errorf("saved: status %d, want 409", got.status)
+	}
+	page := g.get(sam, record)
+	if !strings.Contains(page.text(".flash.bad"), "Withdraw the review") || page.Find("main .primary").Length() != 0 {
+		t.Errorf("the record says: %s", page.text("main"))
+	}
+	if got := g.post(sam, page.Find("main form").Last().AttrOr("action", ""), nil); got.status != 303 || g.reviewOf(record).Open() {
+		t.Errorf("withdrawn: status %d", got.status)
 	}
 }
 

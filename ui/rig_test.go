@@ -83,6 +83,7 @@ type rig struct {
 	sites   map[string]access.SiteID  // by key
 	cookies map[string][]*http.Cookie // of those who have visited
 	passed  *atomic.Int64             // time, since now
+	ticked  *atomic.Pointer[func()]   // what happens when somebody asks for the time; may hold nil
 	raw     *sql.DB                   // behind the store's back
 }
 
@@ -111,13 +112,18 @@ func newRigAt(t *testing.T, database string) *rig {
 // openRig is the console of what is in a database.
 func openRig(t *testing.T, database string) *rig {
 	t.Helper()
-	passed := &atomic.Int64{}
-	st, err := store.Open(t.Context(), database, store.Options{Now: func() time.Time { return now.Add(time.Duration(passed.Load())) }})
+	passed, ticked := &atomic.Int64{}, &atomic.Pointer[func()]{}
+	st, err := store.Open(t.Context(), database, store.Options{Now: func() time.Time {
+		if f := ticked.Load(); f != nil {
+			(*f)()
+		}
+		return now.Add(time.Duration(passed.Load()))
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	g := &rig{
-		Store: st, t: t, url: database, passed: passed, console: New(st, rigOptions(t)),
+		Store: st, t: t, url: database, passed: passed, ticked: ticked, console: New(st, rigOptions(t)),
 		refs: map[string]store.ConnectionRef{}, users: map[string]store.UserID{}, groups: map[string]store.GroupID{},
 		sites: map[string]access.SiteID{}, cookies: map[string][]*http.Cookie{},
 	}

@@ -360,6 +360,7 @@ func TestWrongSitesAreToldBesideTheField(t *testing.T) {
 		}
 		for _, test := range []struct{ why, path, field, want string }{
 			{"a key that is taken", new("key", "uithof"), "key", "There is another one with the key uithof."},
+			{"a key that addresses leave out", new("key", ".."), "key", "No address can have that in it: choose another key."},
 			{"no name", new("name", "  "), "name", "Fill this in."},
 			{"no key", new("key", ""), "key", "Fill this in."},
 			{"a long name", new("name", strings.Repeat("é", 201)), "name", "At most 200 characters."},

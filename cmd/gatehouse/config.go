@@ -63,14 +63,17 @@ type serveSettings struct {
 // network is a range of addresses, or one.
 type network struct{ netip.Prefix }
 
-// UnmarshalText reads 10.0.0.0/8, 10.0.0.7, or the same of IPv6. Of everybody's
-// network anybody could say where they come from.
+// UnmarshalText reads 10.0.0.0/8, 10.0.0.7, or the same of IPv6, also IPv4 as IPv6
+// writes it. Of everybody's network anybody could say where they come from.
 func (n *network) UnmarshalText(text []byte) error {
 	prefix, err := netip.ParsePrefix(string(text))
 	if one, oneErr := netip.ParseAddr(string(text)); oneErr == nil {
 		prefix, err = netip.PrefixFrom(one, one.BitLen()), nil
 	}
-	if err != nil || prefix.Bits() == 0 {
+	if addr := prefix.Addr(); addr.Is4In6() {
+		prefix = netip.PrefixFrom(addr.Unmap(), prefix.Bits()-96) // of a wider one it isn't valid
+	}
+	if err != nil || prefix.Bits() <= 0 {
 		return fmt.Errorf("%q: want the proxies' addresses, such as 10.0.0.7 or 10.0.0.0/24", text)
 	}
 	n.Prefix = prefix.Masked()

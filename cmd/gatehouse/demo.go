@@ -20,6 +20,8 @@ import (
 	"gatehouse/internal/mail"
 	"gatehouse/internal/policyfile"
 	"gatehouse/store"
+
+	"github.com/alecthomas/kong"
 )
 
 type demoCmd struct {
@@ -100,12 +102,12 @@ func (c *demoCmd) Run(a *app) error {
 		return err
 	}
 	defer signIn.server.Close()
-	s, err := newServer(a.ctx, serveSettings{
-		// A browser's spare connection counts as idle after five seconds.
-		ShutdownTimeout: 10 * time.Second, RecordFor: 7 * 24 * time.Hour, RecordPersonal: true,
-		SessionIdle: store.DefaultSessionIdle, SessionLife: store.DefaultSessionLife,
-		LoopbackIssuers: true, standIns: signIn.standIns, mailSettings: mailSettings{shown: &mail.Shown{}},
-	}, st, log)
+	settings, err := demoSettings()
+	if err != nil {
+		return err
+	}
+	settings.standIns = signIn.standIns
+	s, err := newServer(a.ctx, settings, st, log)
 	if err != nil {
 		return err
 	}
@@ -125,6 +127,14 @@ func (c *demoCmd) Run(a *app) error {
 		}
 	}
 	return <-done
+}
+
+// demoSettings are the server's own defaults, but for what the demo does in the
+// internet's place: the console shows what is in force.
+func demoSettings() (serveSettings, error) {
+	// A browser's spare connection counts as idle after five seconds.
+	s := serveSettings{ShutdownTimeout: 10 * time.Second, LoopbackIssuers: true, mailSettings: mailSettings{shown: &mail.Shown{}}}
+	return s, kong.ApplyDefaults(&s)
 }
 
 // ignoreCanceled drops the error of a demo that was stopped before it stood.

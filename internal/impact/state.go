@@ -104,11 +104,8 @@ func (c *change) catalogue() (ok bool, err error) {
 	if !c.newCatalogue() {
 		return true, nil
 	}
-	kept, next := c.middle, c.middle.Catalogue()
-	next.Dimensions = replaced(next.Dimensions, c.Dimensions, func(d access.Dimension) access.DimensionID { return d.ID })
-	next.Sites = replaced(next.Sites, slices.Concat(c.AddSites, c.ChangeSites), func(s access.Site) access.SiteID { return s.ID })
-	next.Products = replaced(next.Products, c.Products, func(p access.Product) access.ProductID { return p.ID })
-	middle, err := access.NewPolicy(next, kept.Grants())
+	kept := c.middle
+	middle, err := access.NewPolicy(c.Catalogue(kept.Catalogue()), kept.Grants())
 	if err != nil {
 		c.refuse(Refusal{Reason: Contradicts, Name: err.Error()})
 		return false, nil
@@ -126,6 +123,14 @@ func (c *change) catalogue() (ok bool, err error) {
 		}
 	}
 	return ok, nil
+}
+
+// Catalogue is a catalogue with what the proposal adds to it and changes in it.
+func (p *Proposal) Catalogue(now access.Catalogue) access.Catalogue {
+	now.Dimensions = replaced(now.Dimensions, p.Dimensions, func(d access.Dimension) access.DimensionID { return d.ID })
+	now.Sites = replaced(now.Sites, slices.Concat(p.AddSites, p.ChangeSites), func(s access.Site) access.SiteID { return s.ID })
+	now.Products = replaced(now.Products, p.Products, func(p access.Product) access.ProductID { return p.ID })
+	return now
 }
 
 func (c *change) newCatalogue() bool {

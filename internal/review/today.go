@@ -24,8 +24,9 @@ type Person struct {
 	store.ReviewPerson
 	// Gone says that no decision is asked: she has left, or has nothing there any more.
 	Gone bool
-	// Moved says that she has something else than when the review was opened.
+	// Moved says that she has something else than when the review was opened: Has.
 	Moved bool
+	Has   []store.ReviewHolding
 	// Ends and Cuts are grants of hers alone that a removal ends, or takes the site out
 	// of; Denies are what it denies her, since a group gives it, or a grant that stays.
 	Ends   []access.GrantID
@@ -35,8 +36,9 @@ type Person struct {
 	Stays []access.GrantID
 }
 
-// Flagged reports whether she needs a decision of her own.
-func (p *Person) Flagged() bool { return len(p.Flags) > 0 && !p.Gone }
+// Flagged reports whether she needs a decision of her own: also who had the same as at
+// the last review when this one was opened, and hasn't any more.
+func (p *Person) Flagged() bool { return (len(p.Flags) > 0 || p.Moved) && !p.Gone }
 
 // Today reads the people of a review with what they have now. What may says is whether
 // whoever decides may change a grant that is for other sites, too.
@@ -60,7 +62,7 @@ func Today(ctx context.Context, st *store.Store, v store.Review, may func(before
 	at := st.Now()
 	for _, p := range people {
 		has, items := now.scope.held(found.Facts.Subject(access.UserID(p.UserID)), found.Facts.Groups, at)
-		one := Person{ReviewPerson: p, Gone: len(has.Now) == 0, Moved: !now.scope.same(p.ReviewHad, has)}
+		one := Person{ReviewPerson: p, Gone: len(has.Now) == 0, Moved: !now.scope.same(p.ReviewHad, has), Has: has.Now}
 		now.removal(&one, has.Now, items)
 		now.People = append(now.People, one)
 	}

@@ -230,6 +230,26 @@ func policyIsRefused(t *testing.T, s *store.Store) {
 			_, err := tx.AddSites(ctx, access.Site{Dimension: "site", Key: "berlin"})
 			return err
 		}},
+		{"a product that addresses leave out", store.ErrInvalid, func(tx *store.Tx) error { return tx.SetProduct(ctx, access.Product{ID: ".."}) }},
+		{"a permission that they do", store.ErrInvalid, func(tx *store.Tx) error {
+			product := clicktime()
+			product.Permissions = append(product.Permissions, access.Permission{ID: "."})
+			return tx.SetProduct(ctx, product)
+		}},
+		{"a role that they do", store.ErrInvalid, func(tx *store.Tx) error {
+			product := clicktime()
+			product.Roles = append(product.Roles, access.Role{ID: ".."})
+			return tx.SetProduct(ctx, product)
+		}},
+		{"a dimension that they do", store.ErrInvalid, func(tx *store.Tx) error { return tx.SetDimension(ctx, access.Dimension{ID: ".."}) }},
+		{"a site that they do", store.ErrInvalid, func(tx *store.Tx) error {
+			_, err := tx.AddSites(ctx, access.Site{Dimension: "site", Key: ".."})
+			return err
+		}},
+		{"a site that becomes one", store.ErrInvalid, func(tx *store.Tx) error {
+			_, err := tx.ChangeSite(ctx, tree.eu, func(s access.Site) access.Site { s.Key = "."; return s })
+			return err
+		}},
 		{"a site of no dimension", store.ErrInvalid, func(tx *store.Tx) error {
 			_, err := tx.AddSites(ctx, access.Site{Dimension: "moon", Key: "x"})
 			return err
