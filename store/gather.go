@@ -107,10 +107,12 @@ func (g *gather[K, A]) take(w *waiting[K, A], turn []*waiting[K, A]) {
 	g.ask(w.kind, all)
 }
 
+var errNoAnswer = fmt.Errorf("%w: no answer", ErrUnavailable)
+
 // ask answers questions of one kind. None is left without an answer, also when the
 // query panics.
 func (g *gather[K, A]) ask(kind K, all []*asked[A]) {
-	err := fmt.Errorf("%w: no answer", ErrUnavailable)
+	err := errNoAnswer
 	defer func() {
 		for _, q := range all {
 			if !q.answered {
