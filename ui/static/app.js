@@ -21,7 +21,11 @@
         if (!old) continue;
         if (!fresh) return location.assign(request.responseURL || url);
         if (old.getAttribute("role") === "status") old.textContent = fresh.textContent;
-        else old.replaceWith(document.adoptNode(fresh));
+        else {
+          const at = old.scrollTop; // a list stays where one was in it
+          old.replaceWith(document.adoptNode(fresh));
+          fresh.scrollTop = at;
+        }
       }
       if (had && had.id && !had.isConnected && one(had.id)) one(had.id).focus();
       if (done) done(request.responseURL || url);

@@ -158,6 +158,46 @@ func sameWithoutScript(t *testing.T, h *house, with *browser.Page, s screen) {
 	p.Clean()
 }
 
+// TestChosenIsSeen opens a mapping whose role is far down in the list of them, and
+// chooses another one there: wherever the list is, it shows what is chosen.
+func TestChosenIsSeen(t *testing.T) {
+	t.Parallel()
+	h := demo(t)
+	h.hire(t, sam, "owner")
+	seen := `(ticked => ticked.length === 1 && ticked.every(box => {
+		const list = box.closest("ul").getBoundingClientRect(), at = box.getBoundingClientRect();
+		return at.top >= list.top - 1 && at.bottom <= list.bottom + 1;
+	}))([...document.querySelectorAll("#pick-what :checked")])`
+	scrolled := `document.getElementById("pick-what").scrollTop`
+	for _, script := range []bool{true, false} {
+		for _, width := range []int64{1280, 390} {
+			p := h.visit(t, sam)
+			if !script {
+				p.WithoutScript()
+			}
+			p.Size(width, 900)
+			p.Open("/mappings/new?v=1&what=role/console/auditor")
+			for _, to := range []string{"0", "1e6"} {
+				browser.Eval[int](p, scrolled+" = "+to)
+				p.Wait(seen)
+			}
+			at := browser.Eval[float64](p, scrolled)
+			if at < 100 {
+				t.Fatalf("%d pixels wide: the list of roles scrolls by %v, want it to be long", width, at)
+			}
+			p.Click("radio", "Access administrator Console")
+			if script {
+				p.Wait(`location.search.includes("administrator")`)
+			}
+			p.Wait(seen)
+			if now := browser.Eval[float64](p, scrolled); now < at-1 || now > at+1 {
+				t.Errorf("%d pixels wide, script %v: the list moves from %v to %v under the pointer", width, script, at, now)
+			}
+			p.Clean()
+		}
+	}
+}
+
 // TestKeysOfTheFrame uses what surrounds every page: its navigation, the search from
 // anywhere, and the visitor's own menu.
 func TestKeysOfTheFrame(t *testing.T) {
