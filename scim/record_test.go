@@ -136,6 +136,34 @@ func TestTheFirstRequestIsWrittenAtOnce(t *testing.T) {
 	}
 }
 
+// TestTheFirstUseIsWrittenAtOnce holds that the console doesn't say of a provider that
+// has just begun to call that it never has.
+func TestTheFirstUseIsWrittenAtOnce(t *testing.T) {
+	t.Parallel()
+	p := newStudio(t, Options{})
+	p.do("GET", "/Users", "", "wrong")
+	if got := len(p.edge.firstUse); got != 0 {
+		t.Errorf("a wrong token is written down %d times, want none", got)
+	}
+	p.do("GET", "/Users", "", p.token)
+	if got := len(p.edge.firstUse); got != 1 {
+		t.Fatalf("the first use is to be written %d times at once, want 1", got)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { p.edge.Run(ctx); close(done) }()
+	defer func() { stop(); <-done }()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+		conn, err := p.store.ConnectionNamed(ctx, p.conn.TenantID, p.conn.Name)
+		if err != nil || time.Now().After(deadline) {
+			t.Fatalf("the connection was last used at %v, %v; %d uses wait", conn.LastRequestAt, err, len(p.edge.firstUse))
+		}
+		if !conn.LastRequestAt.IsZero() && len(p.edge.firstUse) == 0 {
+			return
+		}
+	}
+}
+
 func TestRequestIsRecordedWithWhatItChanged(t *testing.T) {
 	t.Parallel()
 	p := newStudio(t, Options{RecordFor: time.Hour})

@@ -74,6 +74,7 @@ type Server struct {
 	opts      Options
 	cursorKey []byte
 	used      web.Usage[store.TokenID, store.Token]
+	firstUse  chan struct{} // of a token, to be written down at once
 	limits    web.Rates[store.ConnectionID]
 	heavy     turns
 	cores     chan struct{} // see takeCore
@@ -102,7 +103,7 @@ func New(ctx context.Context, st *store.Store, opts Options) (*Server, error) {
 	return &Server{
 		store: st, opts: opts, cursorKey: key, recorder: newRecorder(st, opts),
 		heavy: turns{n: heavyTurns}, bodies: turns{n: bodyTurns},
-		cores: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1)),
+		cores: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1)), firstUse: make(chan struct{}, 1),
 	}, nil
 }
 
@@ -286,9 +287,15 @@ func (s *Server) enter(r *http.Request) (caller, error) {
 		return caller{}, refused{causeOtherToken}
 	}
 	web.Annotate(r.Context(), slog.String("connection", string(token.ConnectionID)), slog.String("token", "…"+token.Hint))
-	now := s.store.Now()
+	now, first := s.store.Now(), token.LastUsedAt.IsZero()
 	token.LastUsedAt = store.At(now)
 	s.used.Note(token.ID, token, now)
+	if first { // somebody may wait to see it, who sets the connection up
+		select {
+		case s.firstUse <- struct{}{}:
+		default:
+		}
+	}
 	if wait, ok := s.limits.Allow(token.ConnectionID, s.opts.Rate); !ok {
 		return caller{}, tooMany{wait}
 	}
@@ -483,8 +490,8 @@ func noteIgnored(ctx context.Context, ignored []string) {
 	}
 }
 
-// Run writes down when tokens were last used, within two seconds when they had
-// been quiet, deletes old access tokens every minute, and writes what was
+// Run writes down when tokens were last used, at once the first time, within two
+// seconds when they had been quiet, deletes old access tokens every minute, and writes what was
 // recorded, until ctx ends.
 func (s *Server) Run(ctx context.Context) {
 	var recording sync.WaitGroup
@@ -498,6 +505,8 @@ func (s *Server) Run(ctx context.Context) {
 	for {
 		select {
 		case <-tick.C:
+			s.flush(ctx, false)
+		case <-s.firstUse:
 			s.flush(ctx, false)
 		case <-minute.C:
 			s.sweep(ctx)

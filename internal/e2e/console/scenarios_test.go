@@ -688,7 +688,10 @@ var pictures = []struct {
 	file string
 	do   func(t *testing.T, h *house, p *browser.Page)
 }{
-	{"overview.png", func(t *testing.T, _ *house, p *browser.Page) { p.Open("/") }},
+	{"overview.png", func(t *testing.T, _ *house, p *browser.Page) {
+		p.Open("/")
+		p.WaitText("2 identity providers, all well")
+	}},
 	{"people.png", func(t *testing.T, _ *house, p *browser.Page) { p.Open("/people") }},
 	{"person.png", func(t *testing.T, h *house, p *browser.Page) { p.Open("/people/" + string(h.user(t, alice))) }},
 	{"mapping.png", func(t *testing.T, h *house, p *browser.Page) {
