@@ -279,7 +279,8 @@ func invitationKey(secret string) (key []byte, handle string) {
 }
 
 // CreateInvitation asks somebody in to the actor's tenant and gives the link's
-// secret or the code, which can't be had again. A zero ExpiresAt means a week.
+// secret or the code, which can't be had again. A zero ExpiresAt means a week. One for
+// a user who is here takes the place of those that she has yet to accept.
 // ErrTaken when somebody outside has that e-mail address already, ErrInvalid when
 // something isn't as it must be, ErrNotFound when the sponsor or the user isn't live.
 func (tx *Tx) CreateInvitation(ctx context.Context, v Invitation) (Invitation, string, error) {
@@ -290,6 +291,11 @@ func (tx *Tx) CreateInvitation(ctx context.Context, v Invitation) (Invitation, s
 	}
 	if err := tx.checkInvitation(ctx, &v); err != nil {
 		return v, "", err
+	}
+	if v.UserID != "" {
+		if err := tx.withdraw(ctx, "a newer one took its place", `user_id = ?`, v.UserID); err != nil {
+			return v, "", err
+		}
 	}
 	var open int
 	err := tx.get(ctx, &open, `SELECT COUNT(*) FROM invitations WHERE tenant_id = ? AND accepted_at = 0 AND withdrawn_at = 0 AND expires_at > ?`, v.TenantID, tx.now)

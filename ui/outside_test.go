@@ -553,6 +553,13 @@ func TestInvitationsAreLookedAfter(t *testing.T) {
 		for to := got.header.Get("Location"); !strings.Contains(g.get(ada, to).text("main"), "Sent"); {
 		}
 		m := box.Messages()[0]
+		got = g.post(ada, "/invitations/"+string(second.ID)+"/again", url.Values{"form": {"link"}}) // an impatient second click
+		for to := got.header.Get("Location"); !strings.Contains(g.get(ada, to).text("main"), "Sent"); {
+		}
+		if got := g.guest().get(strings.TrimPrefix(anyLink.FindString(m.Text), g.server.URL)); got.status != 410 {
+			t.Errorf("the first of two new ways in: status %d, %q; want it to be over", got.status, got.text("main"))
+		}
+		m = box.Messages()[0]
 		link := strings.TrimPrefix(anyLink.FindString(m.Text), g.server.URL)
 		if got := g.guest().get(link); got.status != 200 || !strings.Contains(got.text("main"), "new way to sign in") {
 			t.Errorf("the new way in: status %d, %q", got.status, got.text("main"))

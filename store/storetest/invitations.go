@@ -147,6 +147,27 @@ func invitations(t *testing.T, s *store.Store) {
 	if got, err := p.accept(t, secret); err != nil || got.UserID != v.UserID || got.ID != again.ID {
 		t.Errorf("invited again: got %+v, %v; want her", got, err)
 	}
+	// Clicked three times, it opens one way in: the last one.
+	lost := store.Invitation{Kind: access.KindClient, DisplayName: "Cleo Client", Form: store.InvitationCode, UserID: v.UserID}
+	for range 3 {
+		wg.Go(func() {
+			if err := p.Write(ctx, p.actor, func(tx *store.Tx) error { _, _, err := tx.CreateInvitation(ctx, lost); return err }); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	newer, secret := p.invite(t, lost)
+	open, err := p.Invitations(ctx, p.ref.Tenant, store.InvitationQuery{State: store.InvitationOpen})
+	if err != nil || len(open) != 1 || open[0].ID != newer.ID {
+		t.Errorf("open are %+v, %v; want the newest alone", open, err)
+	}
+	if over, err := p.Invitations(ctx, p.ref.Tenant, store.InvitationQuery{State: store.InvitationWithdrawn}); err != nil || len(over) != 3 || over[0].WithdrawnWhy == "" {
+		t.Errorf("withdrawn are %+v, %v; want the three before, and why", over, err)
+	}
+	if got, err := p.accept(t, secret); err != nil || got.UserID != v.UserID {
+		t.Errorf("the newest: %+v, %v", got, err)
+	}
 	clean(t, s)
 }
 
