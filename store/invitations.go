@@ -389,6 +389,57 @@ func (tx *Tx) checkInvited(ctx context.Context, v Invitation) error {
 	return nil
 }
 
+// Unkept are those of some invitations that promise what isn't there any more by a
+// policy: a product, a role, a permission or a kind of site that went, or nothing but
+// sites that are archived. Nobody can accept them.
+func Unkept(policy *access.Policy, some []Invitation) ([]Invitation, error) {
+	var tried []access.Grant
+	of := map[access.GrantID]InvitationID{}
+	for _, v := range some {
+		for _, g := range v.Grants {
+			g.ID, g.Subject = access.GrantID(newID()), access.Grantee{User: access.UserID(v.ID)}
+			tried, of[g.ID] = append(tried, g), v.ID
+		}
+	}
+	if len(tried) == 0 {
+		return nil, nil
+	}
+	with, err := policy.With(tried...)
+	if err != nil {
+		return nil, err
+	}
+	broken := map[InvitationID]bool{}
+	for _, p := range with.Problems() {
+		broken[of[p.Grant]] = true
+	}
+	for _, g := range tried {
+		for _, selection := range g.Scope.Sites {
+			if !selection.All && !slices.ContainsFunc(selection.Sites, func(id access.SiteID) bool { return isOpen(policy, id) }) {
+				broken[of[g.ID]] = true
+			}
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(some), func(v Invitation) bool { return !broken[v.ID] }), nil
+}
+
+// isOpen reports whether a site is there, and neither it nor one above it is archived.
+func isOpen(policy *access.Policy, id access.SiteID) bool {
+	for id != "" {
+		site, ok := policy.Site(id)
+		if !ok || site.Archived {
+			return false
+		}
+		id = site.Parent
+	}
+	return true
+}
+
+// OpenInvitations are all of a tenant that can be accepted now, so far as time and
+// wrong codes go.
+func (r reader) OpenInvitations(ctx context.Context, tenant TenantID, now time.Time) ([]Invitation, error) {
+	return r.invitations(ctx, `WHERE tenant_id = ? AND accepted_at = 0 AND withdrawn_at = 0 AND attempts < ? AND expires_at > ? ORDER BY id`, tenant, MaxCodeAttempts, At(now))
+}
+
 // checkGiven tries the grants on somebody.
 func (tx *Tx) checkGiven(ctx context.Context, v *Invitation) error {
 	edit, err := tx.lockPolicy(ctx)
@@ -404,7 +455,13 @@ func (tx *Tx) checkGiven(ctx context.Context, v *Invitation) error {
 			return err
 		}
 	}
-	_, err = edit.withGrants(tried)
+	if _, err = edit.withGrants(tried); err != nil {
+		return err
+	}
+	unkept, err := Unkept(edit.policy, []Invitation{*v})
+	if err == nil && len(unkept) > 0 {
+		err = fmt.Errorf("invitation: %w: it gives nothing but archived sites", ErrInvalid)
+	}
 	return err
 }
 
@@ -502,6 +559,16 @@ func (tx *Tx) AcceptInvitation(ctx context.Context, secret string) (Invitation, 
 		}
 	} else if err := tx.admit(ctx, &v); err != nil {
 		return v, err
+	}
+	edit, err := tx.lockPolicy(ctx)
+	if err != nil {
+		return v, err
+	}
+	switch unkept, err := Unkept(edit.policy, []Invitation{v}); {
+	case err != nil:
+		return v, err
+	case len(unkept) > 0:
+		return v, fmt.Errorf("invitation %s: %w: what it gives isn't there any more", v.ID, ErrInvalid)
 	}
 	grants := make([]access.Grant, len(v.Grants))
 	for i, g := range v.Grants {

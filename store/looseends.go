@@ -32,6 +32,8 @@ type LooseEnds struct {
 	// Shadow is what people keep of their own after they have left a group that gave
 	// the same.
 	Shadow []Shadow
+	// Unkept are the open invitations that promise what isn't there any more.
+	Unkept []InvitationID
 }
 
 // Shadow is a grant to a person of a role, or a permission, that a mapping gives to
@@ -62,7 +64,17 @@ func (s *Store) LooseEnds(ctx context.Context, tenant TenantID) (LooseEnds, erro
 		if ends.Sleeping, err = r.Sleeping(ctx, tenant); err != nil {
 			return err
 		}
-		ends.Shadow, err = r.shadows(ctx, tenant, At(s.now()))
+		if ends.Shadow, err = r.shadows(ctx, tenant, At(s.now())); err != nil {
+			return err
+		}
+		open, err := r.OpenInvitations(ctx, tenant, s.now())
+		if err != nil {
+			return err
+		}
+		unkept, err := Unkept(policy, open)
+		for _, v := range unkept {
+			ends.Unkept = append(ends.Unkept, v.ID)
+		}
 		return err
 	})
 	return ends, err

@@ -93,7 +93,15 @@ func (s *Server) openInvitation(w http.ResponseWriter, r *http.Request, v *visit
 	if state := invitation.State(v.now); state != store.InvitationOpen {
 		return invitation, s.over(r.Context(), v, invitation, state)
 	}
-	return invitation, nil
+	policy, _, err := s.store.Policy(r.Context(), invitation.TenantID)
+	if err != nil {
+		return invitation, err
+	}
+	unkept, err := store.Unkept(policy, []store.Invitation{invitation})
+	if err == nil && len(unkept) > 0 {
+		err = s.over(r.Context(), v, invitation, "gone")
+	}
+	return invitation, err
 }
 
 // overPage says why an invitation opens nothing any more, and whom to ask.
@@ -203,10 +211,9 @@ func (s *Server) acceptInvitation(w http.ResponseWriter, r *http.Request, v *vis
 	switch {
 	case errors.Is(err, store.ErrTaken):
 		return telling{http.StatusConflict, "accept.taken"}
-	case errors.Is(err, store.ErrInvalid):
-		return telling{http.StatusConflict, "accept.gone"}
-	case errors.Is(err, store.ErrNotFound):
-		// Another click was faster, or it ended in between: say what is so now.
+	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrInvalid):
+		// Another click was faster, or it ended in between, or what it gives did: say what
+		// is so now.
 		if _, err := s.openInvitation(w, r, v, secret); err != nil {
 			return s.tellOver(w, err)
 		}

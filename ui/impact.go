@@ -78,8 +78,12 @@ type impactLine struct {
 	Ways []string
 }
 
-// impactNames is how many people the panel names.
-const impactNames = 50
+// impactNames is how many people the panel names, and unkeptNames how many of those
+// who were invited.
+const (
+	impactNames = 50
+	unkeptNames = 5
+)
 
 // badKinds are those in which somebody has less than before.
 func badKind(k access.DifferenceKind) bool { return k == access.Loses || k == access.Lowers }
@@ -111,6 +115,19 @@ func (s *Server) panel(ctx context.Context, v *visit, look *impact.Preview, acti
 		if text := t.finding(f); !f.Refuse && !slices.Contains(p.Warnings, text) {
 			p.Warnings = append(p.Warnings, text)
 		}
+	}
+	if n := len(look.Unkept); n > 0 {
+		var names []string
+		for _, one := range look.Unkept {
+			if v.may(access.ConsolePeople, access.LevelView) && v.sees(one) && len(names) < unkeptNames {
+				names = append(names, one.DisplayName)
+			}
+		}
+		text := w.n("impact.unkept", n)
+		if len(names) > 0 {
+			text += " " + w.t("impact.unkeptFor", "names", w.list(names))
+		}
+		p.Warnings = append(p.Warnings, text)
 	}
 	for _, r := range look.Refused {
 		if text := t.refusal(r); !slices.Contains(p.Refused, text) {

@@ -140,6 +140,10 @@ func (s *Server) invitationRows(ctx context.Context, v *visit, found []store.Inv
 	if err != nil {
 		return nil, err
 	}
+	unkept, err := store.Unkept(v.policy, found)
+	if err != nil {
+		return nil, err
+	}
 	var rows []invitationRow
 	for _, one := range found {
 		state := one.State(v.now)
@@ -150,6 +154,9 @@ func (s *Server) invitationRows(ctx context.Context, v *visit, found []store.Inv
 		}
 		if state == store.InvitationOpen {
 			row.Until = v.instant(one.ExpiresAt)
+			if slices.ContainsFunc(unkept, func(o store.Invitation) bool { return o.ID == one.ID }) {
+				row.State, row.Bad = v.words.t("invitations.unkept"), true
+			}
 		}
 		if m, ok := mails[one.ID]; ok && state != store.InvitationAccepted {
 			row.Mail = v.mailState(m)
@@ -298,6 +305,9 @@ func (s *Server) resendInvitation(w http.ResponseWriter, r *http.Request, v *vis
 		}
 		return s.queueInvitation(r, tx, v, one, secret, r.PostFormValue("lang"))
 	})
+	if unkept, _ := store.Unkept(v.policy, []store.Invitation{one}); errors.Is(err, store.ErrInvalid) && len(unkept) > 0 {
+		return telling{http.StatusConflict, "invitations.gone"}
+	}
 	if key := emailProblem(err); key != "" && form == store.InvitationLink {
 		f := resendForm{Email: field{Value: email, Error: v.words.t(key)}}
 		return s.showInvitation(w, r, v, one, http.StatusBadRequest, f)

@@ -567,6 +567,60 @@ func TestInvitationsAreLookedAfter(t *testing.T) {
 	})
 }
 
+// Who is invited to what goes meanwhile is named before it goes; she gets nothing else
+// in its place, but a page that says whom to ask, and what she was promised once it is
+// there again.
+func TestInvitationsThatPromiseWhatGoes(t *testing.T) {
+	onBoth(t, func(t *testing.T, g *rig) {
+		one, secret := g.asked(byMail)
+		path := "/invitations/" + string(one.ID)
+		for _, gone := range []string{filled("/products/clicktime/roles/client/remove", "end", "1"), filled("/products/clicktime/remove", "end", "1"), g.siteAt("utrecht") + "/archive"} {
+			if got := g.guest().get("/i/" + secret); got.status != 200 {
+				t.Fatalf("before %s: status %d: %s", gone, got.status, got.text("main"))
+			}
+			page := g.get(sam, gone)
+			if text := page.text("#impact"); !strings.Contains(text, "1 open invitation promises what goes: it could not be accepted any more. Invited: Jan Klus.") {
+				t.Errorf("%s: the panel says %q", gone, text)
+			}
+			if got := g.press(sam, page, "typed", lose(page)); got.status != 303 {
+				t.Fatalf("%s: status %d: %s", gone, got.status, got.text("main"))
+			}
+			jan := g.guest()
+			for _, got := range []answer{jan.get("/i/" + secret), jan.post("/i", url.Values{"code": {secret}})} {
+				if got.status != 410 || got.header.Get("Set-Cookie") != "" || !strings.Contains(got.text("main"), "doesn't fit any more") || !strings.Contains(got.text("main"), "Ask Ada Byron") {
+					t.Errorf("after %s: status %d, cookie %q, %q", gone, got.status, got.header.Get("Set-Cookie"), got.text("main"))
+				}
+			}
+			for _, list := range []string{"/invitations", path} {
+				if got := g.get(ada, list); got.status != 200 || !strings.Contains(got.text("main .chip.bad"), "promises what isn't there any more") {
+					t.Errorf("after %s, %s: status %d, %q", gone, list, got.status, got.text("main"))
+				}
+			}
+			if got := g.post(ada, path+"/resend", url.Values{"email": {"jan@klus.example"}, "form": {"link"}}); got.status != 409 || !strings.Contains(got.text("main"), "invite anew") {
+				t.Errorf("after %s, sent again: status %d, %q", gone, got.status, got.text("main"))
+			}
+			ends := g.get(sam, "/")
+			for strings.Contains(ends.text(".facts"), "Being counted") {
+				ends = g.get(sam, "/")
+			}
+			if !strings.Contains(ends.text(".facts"), "1 open invitation promises what isn't there any more") {
+				t.Errorf("after %s the loose ends are %q", gone, ends.text(".facts"))
+			}
+			undo := g.get(sam, "/changes/"+g.latest()+"/revert")
+			if got := g.press(sam, undo, "typed", lose(undo)); got.status != 303 {
+				t.Fatalf("%s undone: status %d: %s", gone, got.status, got.text("main"))
+			}
+		}
+		jan := g.guest()
+		if got := jan.post("/i", url.Values{"code": {secret}}); got.status != 303 {
+			t.Fatalf("once all is there again: status %d: %s", got.status, got.text("main"))
+		}
+		if got := jan.get("/me"); !strings.Contains(got.text("main"), "Client @ Uithof") {
+			t.Errorf("her access is %q", got.text("main"))
+		}
+	})
+}
+
 func TestWhoSeesWhichInvitations(t *testing.T) {
 	t.Parallel()
 	g := newRig(t)

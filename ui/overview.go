@@ -250,6 +250,7 @@ func (s *Server) endsFact(ctx context.Context, v *visit) (fact, error) {
 		{"overview.ends.orphaned", "/mappings?state=orphaned", len(ends.Orphaned)},
 		{"overview.ends.shadow", "/mappings?state=shadow", len(ends.Shadow)},
 		{"overview.ends.archived", "/sites?state=archived", len(ends.ArchivedSites)},
+		{"overview.ends.unkept", "/invitations?state=open", len(ends.Unkept)},
 	} {
 		if kind.n == 0 {
 			continue

@@ -12,13 +12,16 @@ import (
 	"gatehouse/access"
 )
 
-// digest is of all that somebody agrees to: the proposal, what it replaces, and what
-// becomes of whom by which ways, in full. It doesn't depend on when that was worked
+// digest is of all that somebody agrees to: the proposal, what it replaces, which
+// invitations it breaks, and what becomes of whom by which ways, in full. It doesn't depend on when that was worked
 // out.
 func (p *Preview) digest() string {
 	d := digester{sha256.New()}
 	if err := json.NewEncoder(d).Encode([]any{p.change.Proposal, p.replaced(), p.Findings}); err != nil {
 		panic(err) // they are made of texts
+	}
+	for _, v := range p.Unkept {
+		d.text("unkept", string(v.ID))
 	}
 	for i := range p.People {
 		person := &p.People[i]

@@ -30,6 +30,9 @@ type Preview struct {
 	Covered []Covered
 	// Findings are rules of products that the change would break; some only warn.
 	Findings []access.Finding
+	// Unkept are the open invitations that the change keeps from being accepted, since
+	// what they promise would not be there.
+	Unkept []store.Invitation
 	// Refused are the reasons why it can't be saved; without any it can.
 	Refused []Refusal
 	// Typed is the number that has to be typed in to save, 0 for none: so many people
@@ -117,6 +120,11 @@ func Look(ctx context.Context, st *store.Store, actor store.Actor, p Proposal) (
 	if err != nil {
 		return nil, err
 	}
+	if l.change.takesAway() {
+		if l.invited, err = st.OpenInvitations(ctx, actor.Tenant, l.now); err != nil {
+			return nil, err
+		}
+	}
 	return l.preview(found)
 }
 
@@ -126,6 +134,8 @@ type looker struct {
 	actor    store.Actor
 	now      time.Time
 	change   *change
+	// invited are the open invitations, where the change can concern them.
+	invited []store.Invitation
 }
 
 // whom finds the people that the preview needs: those concerned, the actor, and
@@ -229,6 +239,9 @@ func (l *looker) preview(found store.Concerned) (*Preview, error) {
 		p.count(found)
 		l.judge(p, was, is)
 		p.cover()
+		if p.Unkept, err = l.unkept(); err != nil {
+			return nil, err
+		}
 	}
 	p.Digest = p.digest()
 	return p, nil
@@ -464,6 +477,18 @@ func (l *looker) judge(p *Preview, was, is access.State) {
 // rules reports whether somebody may change access somewhere.
 func rules(st access.State, user string) bool {
 	return len(st.Policy.PlacesOf(st.Facts.Subject(access.UserID(user)), access.ConsoleID, access.ConsoleAccess, access.LevelChange, st.At)) > 0
+}
+
+// unkept are the invitations whose promises the change breaks.
+func (l *looker) unkept() ([]store.Invitation, error) {
+	before, err := store.Unkept(l.change.before, l.invited)
+	if err != nil {
+		return nil, err
+	}
+	after, err := store.Unkept(l.change.after, l.invited)
+	return slices.DeleteFunc(after, func(v store.Invitation) bool {
+		return slices.ContainsFunc(before, func(o store.Invitation) bool { return o.ID == v.ID })
+	}), err
 }
 
 // cover finds grants that add nothing.

@@ -74,6 +74,11 @@ func save(ctx context.Context, tx *store.Tx, actor store.Actor, st *store.Store,
 	if err != nil {
 		return done, err
 	}
+	if l.change.takesAway() {
+		if l.invited, err = tx.OpenInvitations(ctx, actor.Tenant, l.now); err != nil {
+			return done, err
+		}
+	}
 	if done.Preview, err = l.preview(found); err != nil {
 		return done, err
 	}

@@ -133,6 +133,11 @@ func (p *Proposal) Catalogue(now access.Catalogue) access.Catalogue {
 	return now
 }
 
+// takesAway reports whether the change can take away what invitations promise.
+func (c *change) takesAway() bool {
+	return c.newCatalogue() || len(c.RemoveProducts)+len(c.RemoveDimensions) > 0
+}
+
 func (c *change) newCatalogue() bool {
 	return len(c.Dimensions)+len(c.AddSites)+len(c.ChangeSites)+len(c.Products) > 0
 }

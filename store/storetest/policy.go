@@ -667,6 +667,12 @@ func looseEnds(t *testing.T, s *store.Store) {
 	payroll.Role = "payroll"
 	grants := p.addGrants(t, grant(toGroup(mapped.ID), at(tree.eu)), grant(toGroup(empty.ID), at(tree.eu)), grant(toGroup(lost.ID), at(tree.eu)),
 		grant(toUser(bob), at(tree.eu)), grant(toUser(gone), at(tree.eu)), payroll, access.ConsoleBaseline(""))
+	var promised []store.Invitation
+	var secrets []string
+	for i, to := range []access.Scope{at(tree.sydney), at(tree.sydney, tree.berlin)} {
+		v, secret := p.invite(t, store.Invitation{Kind: access.KindClient, DisplayName: "Cleo Client", Email: fmt.Sprintf("cleo%d@client.example", i), Grants: []access.Grant{grant(access.Grantee{}, to)}})
+		promised, secrets = append(promised, v), append(secrets, secret)
+	}
 	p.changePerson(t, guest, store.Person{LoginAllowed: true, Kind: access.KindGuest, ExpiresAt: p.Now().Add(29 * 24 * time.Hour)})
 	p.changePerson(t, ann, store.Person{LoginAllowed: true, Kind: access.KindGuest, ExpiresAt: p.Now().Add(31 * 24 * time.Hour)})
 	p.changePerson(t, off, store.Person{Kind: access.KindEmployee})
@@ -693,9 +699,15 @@ func looseEnds(t *testing.T, s *store.Store) {
 		ArchivedSites: []access.SiteID{tree.sydney}, WithoutAccess: []access.UserID{access.UserID(eve)}, Expiring: []access.UserID{access.UserID(guest)},
 		FewHolders: []access.Finding{{Product: "clicktime", Rule: access.RuleFewHolders, Role: "payroll"}, {Product: access.ConsoleID, Rule: access.RuleFewHolders, Refuse: true, Role: access.RoleOwner}},
 		Shadow:     []store.Shadow{{User: access.UserID(bob), Grant: grants[3].ID, Mapping: grants[0].ID, Group: access.GroupID(mapped.ID)}},
+		Unkept:     []store.InvitationID{promised[0].ID}, // the other one is to a site that is open, too
 	}
 	if diff := cmp.Diff(want, ends); diff != "" {
 		t.Errorf("want (-), got (+):\n%s", diff)
+	}
+	_, err = p.accept(t, secrets[0])
+	wantErr(t, "promised is what isn't there", err, store.ErrInvalid)
+	if _, err := p.accept(t, secrets[1]); err != nil {
+		t.Errorf("promised is what is there in part: %v", err)
 	}
 	clean(t, s)
 }
