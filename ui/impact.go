@@ -103,7 +103,7 @@ func (s *Server) panel(ctx context.Context, v *visit, look *impact.Preview, acti
 	if look.After != nil && look.Unchanged > 0 {
 		p.Counts = append(p.Counts, impactCount{Text: w.n("impact.count.same", look.Unchanged)})
 	}
-	if look.At.After(v.now) {
+	if look.Later {
 		at := v.when(look.At)
 		p.At = &at
 	}

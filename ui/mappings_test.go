@@ -7,7 +7,9 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"gatehouse/access"
 	"gatehouse/store"
@@ -408,6 +410,28 @@ func TestDimensionsThatNarrowBeginWithAll(t *testing.T) {
 			}
 		}
 	})
+}
+
+// The panel names the day that it is about if that is one to come, and no other: also
+// while the clock goes on.
+func TestThePanelNamesDaysToCome(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	var ticks atomic.Int64
+	moving, err := store.Open(t.Context(), g.url, store.Options{Now: func() time.Time { return now.Add(time.Duration(ticks.Add(1)) * time.Millisecond) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer moving.Close()
+	g.console.store = moving
+	defer func() { g.console.store = g.Store }()
+	for from, want := range map[string]string{"": "", "2026-11-22": "", "2026-12-01": "As of 1 Dec 2026"} {
+		page := g.get(sam, g.compose("/mappings/new", "group", string(g.groups["Finance"]), "what", supervisor, "s.site", string(g.sites["uithof"]), "from", from))
+		text := page.text("#impact")
+		if !strings.Contains(text, "gain access") || strings.Contains(text, "As of") != (want != "") || !strings.Contains(text, want) {
+			t.Errorf("from %q: the panel says %q, want %q in it", from, text, want)
+		}
+	}
 }
 
 // An edited mapping keeps what isn't edited, and saving it unchanged changes nothing.

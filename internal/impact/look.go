@@ -14,8 +14,9 @@ import (
 // Preview is what a proposal would do.
 type Preview struct {
 	// At is the instant that it is about: now, or the day on which all that is added
-	// begins.
-	At time.Time
+	// begins, which is Later.
+	At    time.Time
+	Later bool
 	// People are those for whom something changes, who loses first.
 	People []Person
 	// Counts is how many there are of each kind; People may name them, if not Hidden.
@@ -221,7 +222,7 @@ func (c *change) ruled() bool {
 func (l *looker) preview(found store.Concerned) (*Preview, error) {
 	c := l.change
 	at := c.instant(l.now)
-	p := &Preview{At: at, Of: found.People, Before: c.before, After: c.after, Users: found.Users, Groups: found.Facts.Groups,
+	p := &Preview{At: at, Later: at.After(l.now), Of: found.People, Before: c.before, After: c.after, Users: found.Users, Groups: found.Facts.Groups,
 		Counts: map[access.DifferenceKind]int{}, Refused: c.refused, change: c}
 	if c.Empty() && c.Review == nil {
 		p.Refused = append(p.Refused, Refusal{Reason: Nothing})
