@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"encoding/base64"
 	"encoding/csv"
 	"fmt"
 	"maps"
@@ -239,18 +240,29 @@ func (g *rig) latest() string {
 	return string(page.Changes[0].ID)
 }
 
-// TestALargeGrid changes every cell of a product of 34 roles and 34 permissions at
-// once, by the page's own link and form.
+// TestALargeGrid changes every cell of a product of 20 roles and 20 permissions at
+// once, by the page's own link and form. One of 34 and 34 comes a role at a time, and
+// no page of either has more elements than the console promises.
 func TestALargeGrid(t *testing.T) {
 	onBoth(t, func(t *testing.T, g *rig) {
-		const n = 34
+		n := 20
 		large := access.Product{ID: "large", Name: "Large", Levels: []access.Level{"view", "maintain"}}
-		for i := range n {
-			large.Permissions = append(large.Permissions, access.Permission{ID: access.PermissionID(fmt.Sprintf("a-rather-long-permission.%02d", i))})
-			large.Roles = append(large.Roles, access.Role{ID: access.RoleID(fmt.Sprintf("a rather, long role/%02d", i))})
+		grow := func() {
+			for i := len(large.Roles); i < n; i++ {
+				large.Permissions = append(large.Permissions, access.Permission{ID: access.PermissionID(fmt.Sprintf("a-rather-long-permission.%02d", i))})
+				large.Roles = append(large.Roles, access.Role{ID: access.RoleID(fmt.Sprintf("a rather, long role/%02d", i))})
+			}
 		}
+		small := func(what string, page answer) {
+			t.Helper()
+			if got := page.Find("*").Length(); page.status != 200 || got > 3000 {
+				t.Errorf("%s: status %d, %d elements, want at most 3,000", what, page.status, got)
+			}
+		}
+		grow()
 		g.write(func(tx *store.Tx) error { return tx.SetProduct(t.Context(), large) })
 		link := "/products/large/edit"
+		small("20 roles", g.get(sam, "/products/large"))
 		if g.get(sam, "/products/large").Find("main a[href='"+link+"']").Length() != 1 {
 			t.Fatal("no link to the grid")
 		}
@@ -259,6 +271,7 @@ func TestALargeGrid(t *testing.T) {
 		if form.status != 200 || choices.Length() != n*(n+1) {
 			t.Fatalf("%d: %d choices, %s", form.status, choices.Length(), form.text("h1"))
 		}
+		small("20 roles to edit", form)
 		values := url.Values{}
 		for i, choice := range choices.EachIter() {
 			values.Set(choice.AttrOr("name", ""), string(large.Levels[i%2]))
@@ -282,12 +295,20 @@ func TestALargeGrid(t *testing.T) {
 			}
 		}
 		// A larger one comes a role at a time, each with a way to the others.
+		n = 34
+		grow()
+		g.write(func(tx *store.Tx) error { return tx.SetProduct(t.Context(), large) })
+		whole := g.get(sam, "/products/large")
+		small("34 roles", whole)
+		if rows := whole.Find("#grid tbody tr").Length(); rows != n+1 || whole.Find("main .pager").Length() != 0 {
+			t.Errorf("34 roles: %d rows on the first page, want all of them and their heading", rows)
+		}
 		for i := range n {
 			large.Permissions = append(large.Permissions, access.Permission{ID: access.PermissionID(strings.Repeat("x", 2000) + fmt.Sprint(i))})
 		}
-		large.Roles = large.Roles[:n:n]
 		g.write(func(tx *store.Tx) error { return tx.SetProduct(t.Context(), large) })
 		one := g.get(sam, g.get(sam, link).header.Get("Location"))
+		small("34 roles to edit", one)
 		if others := one.Find("main nav a"); one.status != 200 || one.Find("#grid select").Length() != 2*n+1 || others.Length() != n || others.First().AttrOr("aria-current", "") != "page" {
 			t.Errorf("%d: %d choices, ways to %q", one.status, one.Find("#grid select").Length(), one.texts("main nav a"))
 		}
@@ -301,6 +322,47 @@ func TestALargeGrid(t *testing.T) {
 			t.Errorf("%d: %s", got.status, got.text("#impact"))
 		}
 	})
+}
+
+// TestAGridTooLargeForAPage reads a product of 90 roles and 100 permissions page by
+// page: each cell stands on one of them.
+func TestAGridTooLargeForAPage(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	huge := access.Product{ID: "huge", Name: "Huge"}
+	for i := range 100 {
+		huge.Permissions = append(huge.Permissions, access.Permission{ID: access.PermissionID(fmt.Sprintf("p%02d", i)), Name: fmt.Sprintf("may %02d", i)})
+	}
+	for i := range 90 {
+		huge.Roles = append(huge.Roles, access.Role{ID: access.RoleID(fmt.Sprintf("r%02d", i)), Name: fmt.Sprintf("role %02d", i)})
+	}
+	g.write(func(tx *store.Tx) error { return tx.SetProduct(t.Context(), huge) })
+	seen, path := map[string]int{}, "/products/huge"
+	for path != "" && len(seen) <= 9000 {
+		page := g.get(sam, path)
+		if got := page.Find("*").Length(); page.status != 200 || got > 3000 {
+			t.Fatalf("%s: status %d, %d elements, want at most 3,000", path, page.status, got)
+		}
+		for _, permission := range page.texts("#grid tbody th") {
+			for _, role := range page.texts("#grid thead th a") {
+				seen[permission+", "+role]++
+			}
+		}
+		path = page.Find("main .pager a[rel=next]").AttrOr("href", "")
+	}
+	if len(seen) != 9000 {
+		t.Errorf("%d cells, want 9,000", len(seen))
+	}
+	for cell, times := range seen {
+		if times != 1 {
+			t.Errorf("%s stands on %d pages", cell, times)
+		}
+	}
+	for _, after := range []string{`{"Role":-1,"Row":0}`, `{"Role":0,"Row":-1}`, `{"Role":91,"Row":0}`, `{"Role":0,"Row":101}`, `x`} {
+		if got := g.get(sam, "/products/huge?after="+base64.RawURLEncoding.EncodeToString([]byte(after))); got.status != 400 {
+			t.Errorf("after %s: status %d, want 400", after, got.status)
+		}
+	}
 }
 
 // What the page says of a change of a product is what then happens: to those whom it

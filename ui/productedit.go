@@ -51,10 +51,6 @@ type editCell struct {
 	Changed          bool
 }
 
-// maxCells is how many choices a page has: of a larger product one role is edited at
-// a time.
-const maxCells = 1500
-
 // cellName names a role's permission in a form, and with its level in an address.
 func cellName(role access.RoleID, permission access.PermissionID) string {
 	return url.QueryEscape(string(role)) + "/" + url.QueryEscape(string(permission))
@@ -86,7 +82,8 @@ func (s *Server) editProduct(w http.ResponseWriter, r *http.Request, v *visit) e
 	}
 	role, path := values.Get("role"), productPath(product.ID)
 	roles := product.Roles
-	large := len(roles)*(len(product.Permissions)+1) > maxCells
+	// A choice is a cell with a select, and an option for each level and for none.
+	large := len(roles)*(len(product.Permissions)+1)*(3+len(product.Levels)) > gridElements
 	i := slices.IndexFunc(roles, func(o access.Role) bool { return string(o.ID) == role })
 	switch {
 	case i >= 0:

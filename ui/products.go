@@ -91,6 +91,7 @@ type productPage struct {
 	page
 	Facts []term
 	Grid  grid
+	Pager pager
 	Rules []string
 	Keys  []keyRow
 	KeysT table
@@ -104,6 +105,39 @@ type productPage struct {
 
 // term is a word with what it is here.
 type term struct{ Name, Value string }
+
+// gridElements is about how many elements a grid on a page has at most, so that a page
+// has fewer than 3,000: of a larger product the page shows a part, and one role is
+// edited at a time. gridRoles is how many roles stand beside each other then.
+const (
+	gridElements = 2400
+	gridRoles    = 40
+)
+
+// gridPlace is where a part of a grid begins.
+type gridPlace struct{ Role, Row int }
+
+// gridPart is the part of the product's grid that begins at a place, and where the next one
+// does: the permissions that are left for the same roles, then the next roles.
+func (v *visit) gridPart(product access.Product, at gridPlace) (g grid, next *gridPlace, err error) {
+	if at.Role < 0 || at.Row < 0 || at.Role > len(product.Roles) {
+		return g, nil, badRequest{"problem.after"}
+	}
+	roles := product.Roles[at.Role:]
+	roles = roles[:min(len(roles), gridRoles)]
+	g = v.grid(product, roles)
+	if at.Row > len(g.Rows) {
+		return g, nil, badRequest{"problem.after"}
+	}
+	g.Rows = g.Rows[at.Row:]
+	switch most, end := gridElements/(len(roles)+5), at.Role+len(roles); { // beside the cells: the row, its head, a link, a chip, and who is denied it
+	case len(g.Rows) > most:
+		g.Rows, next = g.Rows[:most], &gridPlace{at.Role, at.Row + most}
+	case end < len(product.Roles):
+		next = &gridPlace{end, 0}
+	}
+	return g, next, nil
+}
 
 // grid is the levels of permissions in roles, as it prints.
 type grid struct {
@@ -236,7 +270,15 @@ func (s *Server) product(w http.ResponseWriter, r *http.Request, v *visit) error
 // showProduct renders the page of a product; edit changes it before.
 func (s *Server) showProduct(w http.ResponseWriter, r *http.Request, v *visit, product access.Product, status int, edit func(*productPage)) error {
 	words := v.words
-	p := &productPage{page: v.page("products.one", "name", productName(product)), Grid: v.grid(product, product.Roles),
+	at, err := place[gridPlace](r)
+	if err != nil {
+		return err
+	}
+	grid, next, err := v.gridPart(product, at)
+	if err != nil {
+		return err
+	}
+	p := &productPage{page: v.page("products.one", "name", productName(product)), Grid: grid, Pager: keyset(r, next),
 		Rules: v.rules(product), CSV: productPath(product.ID) + "/grid.csv"}
 	p.Facts = []term{
 		{words.t("products.key"), string(product.ID)},
