@@ -186,7 +186,7 @@ func TestRequestIsRecordedWithWhatItChanged(t *testing.T) {
 		post.Answer != created.Body.String() || post.AnswerSize != int64(created.Body.Len()) || post.Headers != `{"User-Agent":"test"}` {
 		t.Errorf("got %+v, want the POST of ann", post)
 	}
-	changes, err := p.store.ChangesOf(t.Context(), post)
+	changes, err := p.store.ChangesOf(t.Context(), post, "", 1000)
 	if err != nil || len(changes) != 1 || changes[0].Action != store.UserCreated || changes[0].SubjectID != id {
 		t.Errorf("got %v, %v, want that ann was created", changes, err)
 	}

@@ -97,10 +97,10 @@ type Touched struct {
 }
 
 // ChangesTouching gives the changes between two instants that explain why access
-// differs, in the order of their ids, at most limit: what was done to a person, to
-// her memberships, to her grants and to those of groups that she is or was directly
+// differs, the newest first, behind one of an earlier page (empty means the first page),
+// at most limit: what was done to a person, to her memberships, to her grants and to those of groups that she is or was directly
 // in; to a site and the sites above it; or to a product and the grants in it.
-func (r reader) ChangesTouching(ctx context.Context, tenant TenantID, what Touched, from, until time.Time, limit int) ([]Change, error) {
+func (r reader) ChangesTouching(ctx context.Context, tenant TenantID, what Touched, from, until time.Time, before ChangeID, limit int) ([]Change, error) {
 	var of string
 	var args []any
 	add := func(query string, a ...any) {
@@ -143,7 +143,11 @@ func (r reader) ChangesTouching(ctx context.Context, tenant TenantID, what Touch
 		return nil, ErrNotFound
 	}
 	changes := []Change{}
-	query := `SELECT ` + changeSelection + ` FROM changes WHERE tenant_id = ? AND at >= ? AND at < ? AND id IN (` + of + `) ORDER BY id LIMIT ?`
-	err := r.list(ctx, &changes, query, append(append([]any{tenant, At(from), At(until)}, args...), limit)...)
+	before = cmp.Or(before, lastID)
+	if !validID(string(before)) {
+		return nil, fmt.Errorf("change %q: %w", cut(string(before), 100), ErrNotFound)
+	}
+	query := `SELECT ` + changeSelection + ` FROM changes WHERE tenant_id = ? AND at >= ? AND at < ? AND id < ` + r.pool.dialect.idParam + ` AND id IN (` + of + `) ORDER BY id DESC LIMIT ?`
+	err := r.list(ctx, &changes, query, append(append([]any{tenant, At(from), At(until), before}, args...), limit)...)
 	return changes, err
 }

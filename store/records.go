@@ -368,5 +368,8 @@ func timelineQuery(tenant TenantID, id string, before ChangeID, limit int, finds
 		append(args, limit)
 }
 
-// lastID is greater than every id.
-const lastID = "ffffffff-ffff-ffff-ffff-ffffffffffff"
+// lastID is greater than every id, and firstID less.
+const (
+	firstID = "00000000-0000-0000-0000-000000000000"
+	lastID  = "ffffffff-ffff-ffff-ffff-ffffffffffff"
+)

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"encoding/hex"
@@ -170,16 +171,21 @@ func idRange(prefix string) (first, last string, ok bool) {
 // ids may be apart.
 const requestMargin = time.Second
 
-// ChangesOf gives the changes that a request made, oldest first.
-func (r reader) ChangesOf(ctx context.Context, q Request) ([]Change, error) {
+// ChangesOf gives the changes that a request made, oldest first, behind one of an
+// earlier page (empty means the first page), at most limit. A bulk makes thousands.
+func (r reader) ChangesOf(ctx context.Context, q Request, after ChangeID, limit int) ([]Change, error) {
 	changes := []Change{}
 	if q.RequestID == "" {
 		return changes, nil
 	}
+	from := firstIDAt(q.At.Add(-requestMargin))
+	if after != "" && !validID(string(after)) {
+		return nil, fmt.Errorf("change %q: %w", cut(string(after), 100), ErrNotFound)
+	}
 	until := q.At.Add(time.Duration(q.Took)*time.Microsecond + requestMargin)
 	err := r.list(ctx, &changes, `SELECT `+changeSelection+` FROM changes
-		WHERE tenant_id = ? AND id >= ? AND id < ? AND request_id = ? AND connection_id = ? ORDER BY id LIMIT 1000`,
-		q.TenantID, firstIDAt(q.At.Add(-requestMargin)), firstIDAt(until), q.RequestID, q.ConnectionID)
+		WHERE tenant_id = ? AND id >= ? AND id > ? AND id < ? AND request_id = ? AND connection_id = ? ORDER BY id LIMIT ?`,
+		q.TenantID, from, cmp.Or(string(after), firstID), firstIDAt(until), q.RequestID, q.ConnectionID, limit)
 	return changes, err
 }
 

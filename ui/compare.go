@@ -168,7 +168,7 @@ func (s *Server) compareDays(ctx context.Context, v *visit, p *comparePage, one 
 	if !v.mayAt(access.ConsoleAudit, access.LevelView, nil) {
 		return nil
 	}
-	changes, err := s.store.ChangesTouching(ctx, v.tenant(), store.Touched{User: one.ID}, looks[0].at, looks[1].at.Add(time.Millisecond), 200)
+	changes, err := s.store.ChangesTouching(ctx, v.tenant(), store.Touched{User: one.ID}, looks[0].at, looks[1].at.Add(time.Millisecond), "", timelinePage)
 	if err != nil {
 		return err
 	}
@@ -176,8 +176,7 @@ func (s *Server) compareDays(ctx context.Context, v *visit, p *comparePage, one 
 	if err != nil {
 		return err
 	}
-	slices.Reverse(changes)
-	t, err := s.timeline(ctx, v, "/people/"+string(one.ID), changes[:min(len(changes), timelinePage)], v.comingsAndGoings(memberships))
+	t, err := s.timeline(ctx, v, "/people/"+string(one.ID), changes, v.comingsAndGoings(memberships))
 	p.Timeline = &t
 	return err
 }

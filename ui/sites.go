@@ -3,7 +3,6 @@ package ui
 import (
 	"bytes"
 	"cmp"
-	"context"
 	"net/http"
 	"slices"
 	"strings"
@@ -256,6 +255,7 @@ type sitePage struct {
 	BelowP  []windowPager
 	History []changeRow
 	HistT   table
+	Earlier string // the address of what was before
 }
 
 // holdersList is the table of people with why.
@@ -379,7 +379,7 @@ func (s *Server) site(w http.ResponseWriter, r *http.Request, v *visit) error {
 	}
 	p.BelowP = pagers
 	if v.mayAt(access.ConsoleAudit, access.LevelView, nil) {
-		if err := s.siteHistory(ctx, v, o, p); err != nil {
+		if err := s.siteHistory(r, v, o, p); err != nil {
 			return err
 		}
 	}
@@ -452,13 +452,16 @@ func (s *Server) holdersList(r *http.Request, v *visit, h *holders, csv string) 
 }
 
 // siteHistory is what was done to the site and those above it, the newest first.
-func (s *Server) siteHistory(ctx context.Context, v *visit, o *siteView, p *sitePage) error {
-	changes, err := s.store.ChangesTouching(ctx, v.tenant(), store.Touched{Site: o.site.ID}, time.UnixMilli(1), o.at.Add(time.Millisecond), 1000)
+func (s *Server) siteHistory(r *http.Request, v *visit, o *siteView, p *sitePage) error {
+	ctx, query := r.Context(), r.URL.Query()
+	changes, err := s.store.ChangesTouching(ctx, v.tenant(), store.Touched{Site: o.site.ID}, time.UnixMilli(1), o.at.Add(time.Millisecond), store.ChangeID(query.Get("before")), timelinePage+1)
 	if err != nil {
 		return err
 	}
-	slices.Reverse(changes)
-	changes = changes[:min(len(changes), 20)]
+	if len(changes) > timelinePage {
+		changes = changes[:timelinePage]
+		p.Earlier = address(r.URL.Path, query, "before", string(changes[timelinePage-1].ID))
+	}
 	tell, err := s.teller(ctx, v, changes)
 	if err != nil {
 		return err

@@ -252,6 +252,24 @@ func TestASiteOfAnotherDay(t *testing.T) {
 		if !strings.Contains(is.text("#history"), "Science Park") {
 			t.Errorf("history: %q", is.text("#history"))
 		}
+		// What came first is on a page of its own, however much came since.
+		for i := range timelinePage {
+			g.write(func(tx *store.Tx) error {
+				_, err := tx.ChangeSite(t.Context(), g.sites["uithof"], func(s access.Site) access.Site { s.Name = fmt.Sprint("Quay ", i); return s })
+				return err
+			})
+		}
+		newest := g.get(chloe, g.siteAt("uithof"))
+		oldest := g.get(chloe, newest.Find("main a[href$='#history']").AttrOr("href", ""))
+		if n := newest.Find("#history tbody tr").Length(); n != timelinePage || strings.Contains(newest.text("#history"), "Science Park") {
+			t.Errorf("the newest %d changes: %q", n, newest.text("#history"))
+		}
+		if !strings.Contains(oldest.text("#history"), "Science Park") || strings.Contains(oldest.text("#history"), "Quay") || oldest.Find("main a[href$='#history']").Length() > 0 {
+			t.Errorf("the changes before: %q", oldest.text("#history"))
+		}
+		if got := g.get(chloe, g.siteAt("uithof")+"?before=x"); got.status != 404 {
+			t.Errorf("before no change: status %d, want 404", got.status)
+		}
 		// Before the site was there it isn't.
 		if early := g.get(chloe, g.siteAt("uithof")+"?at=2026-01-01"); early.status != 404 {
 			t.Errorf("before there was one: status %d", early.status)

@@ -679,6 +679,7 @@ type requestPage struct {
 	Headers    string
 	Cause      *causeRow
 	Changes    []changedRow
+	Pager      pager // of Changes
 	Table      table
 	Body       *bodyText
 	Answer     *bodyText
@@ -727,22 +728,32 @@ func (s *Server) request(w http.ResponseWriter, r *http.Request, v *visit) error
 		row := s.cause(v, c, store.CauseCount{Cause: q.Cause, Count: q.Count, First: q.At, Last: q.At, Example: q.ID})
 		p.Cause = &row
 	}
-	if err := s.aboutRequest(ctx, v, c, q, p); err != nil {
+	if err := s.aboutRequest(r, v, c, q, p); err != nil {
 		return err
 	}
 	return s.render(w, http.StatusOK, "request", p)
 }
 
 // aboutRequest adds whom a request is about, and what it changed.
-func (s *Server) aboutRequest(ctx context.Context, v *visit, c store.Connection, q store.Request, p *requestPage) error {
-	var err error
-	if p.Subject, err = s.subject(ctx, v, c, q); err != nil {
-		return err
-	}
-	changes, err := s.store.ChangesOf(ctx, q)
+func (s *Server) aboutRequest(r *http.Request, v *visit, c store.Connection, q store.Request, p *requestPage) error {
+	ctx := r.Context()
+	after, err := place[store.ChangeID](r)
 	if err != nil {
 		return err
 	}
+	if p.Subject, err = s.subject(ctx, v, c, q); err != nil {
+		return err
+	}
+	changes, err := s.store.ChangesOf(ctx, q, after, changesPerPage+1)
+	if err != nil {
+		return err
+	}
+	var next *store.ChangeID
+	if len(changes) > changesPerPage {
+		changes = changes[:changesPerPage]
+		next = &changes[changesPerPage-1].ID
+	}
+	p.Pager = keyset(r, next)
 	tell, err := s.teller(ctx, v, changes)
 	for _, c := range changes {
 		row := changedRow{Text: tell.sentence(c).String(), Href: v.link("/audit/" + string(c.ID))}

@@ -176,6 +176,9 @@ type recorded struct {
 	Why     *scim.Cause    `json:"why,omitempty"`
 }
 
+// changesAtOnce is how many changes of a request are read at a time.
+const changesAtOnce = 500
+
 func (c *requestsCmd) one(a *app, st *store.Store, conn store.Connection) error {
 	q, err := st.Request(a.ctx, conn.Ref(), c.ID)
 	switch {
@@ -187,8 +190,16 @@ func (c *requestsCmd) one(a *app, st *store.Store, conn store.Connection) error 
 		return err
 	}
 	found := recorded{Request: q}
-	if found.Changes, err = st.ChangesOf(a.ctx, q); err != nil {
-		return err
+	for more := true; more; {
+		after := store.ChangeID("")
+		if n := len(found.Changes); n > 0 {
+			after = found.Changes[n-1].ID
+		}
+		changes, err := st.ChangesOf(a.ctx, q, after, changesAtOnce)
+		if err != nil {
+			return err
+		}
+		found.Changes, more = append(found.Changes, changes...), len(changes) == changesAtOnce
 	}
 	if q.Cause != "" {
 		why := scim.CauseOf(q.Cause)

@@ -738,19 +738,36 @@ func changesTouching(t *testing.T, s *store.Store) {
 		{store.Touched{Site: tree.berlin}, []string{store.SiteCreated, store.SiteCreated, store.SiteChanged}},
 		{store.Touched{Product: "clicktime"}, []string{store.ProductCreated, store.GrantCreated, store.GrantCreated, store.GrantCreated, store.GrantEnded}},
 	} {
-		changes, err := p.ChangesTouching(ctx, p.ref.Tenant, c.what, start, p.Now().Add(time.Minute), 100)
+		changes, err := p.ChangesTouching(ctx, p.ref.Tenant, c.what, start, p.Now().Add(time.Minute), "", 100)
 		var got []string
 		for _, change := range changes {
 			got = append(got, change.Action)
 		}
+		slices.Reverse(c.want) // the newest first
 		if err != nil || !slices.Equal(got, c.want) {
 			t.Errorf("%+v: got %v, %v, want %v", c.what, got, err, c.want)
 		}
-		if none, err := p.ChangesTouching(ctx, p.ref.Tenant, c.what, start.Add(-time.Hour), start.Add(-time.Minute), 100); err != nil || len(none) > 0 {
+		got = nil
+		for before := store.ChangeID(""); ; {
+			page, err := p.ChangesTouching(ctx, p.ref.Tenant, c.what, start, p.Now().Add(time.Minute), before, 2)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(page) == 0 {
+				break
+			}
+			for _, change := range page {
+				got, before = append(got, change.Action), change.ID
+			}
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%+v, two at a time: got %v, want %v", c.what, got, c.want)
+		}
+		if none, err := p.ChangesTouching(ctx, p.ref.Tenant, c.what, start.Add(-time.Hour), start.Add(-time.Minute), "", 100); err != nil || len(none) > 0 {
 			t.Errorf("%+v before it all: got %v, %v", c.what, none, err)
 		}
 	}
-	if _, err := p.ChangesTouching(ctx, p.ref.Tenant, store.Touched{}, start, p.Now(), 1); !errors.Is(err, store.ErrNotFound) {
+	if _, err := p.ChangesTouching(ctx, p.ref.Tenant, store.Touched{}, start, p.Now(), "", 1); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("nothing touched: got %v, want %v", err, store.ErrNotFound)
 	}
 }

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -171,12 +172,30 @@ func changesOfRequest(t *testing.T, s *store.Store) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	changes, err := s.ChangesOf(t.Context(), q[0])
+	changes, err := s.ChangesOf(t.Context(), q[0], "", 10)
 	if err != nil || len(changes) != 2 || changes[0].SubjectID != string(ids[0]) || changes[1].Action != store.UserCreated {
 		t.Errorf("got %v, %v, want ann and bob created", changes, err)
 	}
+	var paged []store.Change
+	for range changes {
+		after := store.ChangeID("")
+		if n := len(paged); n > 0 {
+			after = paged[n-1].ID
+		}
+		page, err := s.ChangesOf(t.Context(), q[0], after, 1)
+		if err != nil || len(page) != 1 {
+			t.Fatalf("a page behind %q: got %v, %v, want one change", after, page, err)
+		}
+		paged = append(paged, page...)
+	}
+	if page, err := s.ChangesOf(t.Context(), q[0], paged[1].ID, 1); !slices.Equal(paged, changes) || err != nil || len(page) > 0 {
+		t.Errorf("page by page: got %v and then %v, %v, want the same", paged, page, err)
+	}
+	if _, err := s.ChangesOf(t.Context(), q[0], "x", 1); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("behind no change: got %v, want %v", err, store.ErrNotFound)
+	}
 	q[0].At.Time = start.Add(-time.Hour)
-	if changes, err := s.ChangesOf(t.Context(), q[0]); err != nil || len(changes) != 0 {
+	if changes, err := s.ChangesOf(t.Context(), q[0], "", 10); err != nil || len(changes) != 0 {
 		t.Errorf("a request of an hour before with the same id: got %v, %v, want none", changes, err)
 	}
 }
