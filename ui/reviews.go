@@ -382,7 +382,11 @@ func (t *reviewTeller) row(p store.ReviewPerson) reviewRow {
 	changed := slices.Contains(p.Flags, store.FlagChanged) && p.Before != nil
 	isNew, fewer := review.Changes(t.granted.policy, t.review.ReviewScope, p.ReviewHad)
 	for i, h := range p.Now {
-		row.Has = append(row.Has, reviewWay{t.granted.chip(&h.Grant), t.via(h, p.Connection), changed && isNew[i]})
+		via := t.via(h, p.Connection)
+		if h.Grant.From.After(t.review.OpenedAt.Time) {
+			via = w.t("reviews.later", "via", via, "from", w.date(h.Grant.From.In(t.v.zone)))
+		}
+		row.Has = append(row.Has, reviewWay{t.granted.chip(&h.Grant), via, changed && isNew[i]})
 	}
 	for _, h := range fewer {
 		row.Fewer = append(row.Fewer, t.granted.chip(&h.Grant))

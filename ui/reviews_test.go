@@ -89,7 +89,9 @@ func (g *rig) flashed(as string, saved answer) answer {
 func TestReviewASite(t *testing.T) {
 	onBoth(t, func(t *testing.T, g *rig) {
 		site := "site/" + string(g.sites["uithof"])
-		g.grant(g.toUser(noor, "clicktime", "client", g.at("uithof")), g.toUser(lars, "clicktime", "client", g.at("uithof", "vlissingen")),
+		later := g.toUser(noor, "clicktime", "supervisor", g.at("uithof"))
+		later.From = time.Date(2027, 3, 1, 0, 0, 0, 0, g.console.zone)
+		g.grant(later, g.toUser(noor, "clicktime", "client", g.at("uithof")), g.toUser(lars, "clicktime", "client", g.at("uithof", "vlissingen")),
 			g.toUser(sofie, "clicktime", "client", g.at("utrecht")))
 		look := g.get(sam, "/reviews/new?"+url.Values{"of": {site}}.Encode())
 		if text := look.text("#review-look"); look.status != 200 || look.text("header .who") != "Sam de Vries" || !strings.Contains(text, "Uithof Sites 20 people 20 to decide one by one") || look.Find("#review-look form").Length() != 1 {
@@ -100,7 +102,7 @@ func TestReviewASite(t *testing.T) {
 		page := g.get(sam, form)
 		asked := page.asked()
 		for name, wants := range map[string][]string{
-			"Noor Mulder":  {"first review", "ClickTime: Client @ Uithof by a grant of their own", "Remove Noor Mulder"},
+			"Noor Mulder":  {"first review", "ClickTime: Client @ Uithof by a grant of their own", "@ Uithof by a grant of their own, from 1 Mar 2027", "Remove Noor Mulder"},
 			"Daan Bakker":  {"sensitive", "Supervisor @ Uithof through Utrecht technicians, from Entra ID", "Comes from Utrecht technicians at Entra ID: take the person out there.", "Deny it here Daan Bakker"},
 			"Sam de Vries": {"sensitive", "Console: Owner @ everywhere", "reaches further than this: it stays, and is denied here"},
 		} {
@@ -141,7 +143,7 @@ func TestReviewASite(t *testing.T) {
 		if text := told.text("main"); !strings.Contains(text, "17 kept, 3 removed") || !strings.Contains(text, "has left the team") || !strings.Contains(text, "finished") || !strings.Contains(text, "by Sam de Vries") {
 			t.Errorf("the record says: %s", text)
 		}
-		if csv := g.get(chloe, record+"/decisions.csv"); csv.status != 200 || !strings.Contains(csv.body, "Noor Mulder,"+noor+",ClickTime: Client @ Uithof (by a grant of their own),first review,removed,has left the team,Sam de Vries") {
+		if csv := g.get(chloe, record+"/decisions.csv"); csv.status != 200 || !strings.Contains(csv.body, "Noor Mulder,"+noor+",\"ClickTime: Client @ Uithof (by a grant of their own); ClickTime: Supervisor @ Uithof (by a grant of their own, from 1 Mar 2027)\",first review; sensitive,removed,has left the team,Sam de Vries") {
 			t.Errorf("as a file: %d\n%s", csv.status, csv.body)
 		}
 		for _, want := range []string{"Sam de Vries removed what " + noor + " had, in the review of Uithof", "Sam de Vries kept what " + sofie + " had", "Sam de Vries finished the review of Uithof"} {
@@ -157,7 +159,7 @@ func TestReviewASite(t *testing.T) {
 		}
 
 		undo := g.get(sam, told.Find(".flash a").AttrOr("href", "/nothing"))
-		if got := g.press(sam, undo); got.status != 303 || len(g.grantsOf(noor)) != 1 || len(g.grantsOf(daan)) != 0 || len(g.grantsOf(lars)[0].Scope.Sites["site"].Sites) != 2 {
+		if got := g.press(sam, undo); got.status != 303 || len(g.grantsOf(noor)) != 2 || len(g.grantsOf(daan)) != 0 || len(g.grantsOf(lars)[0].Scope.Sites["site"].Sites) != 2 {
 			t.Errorf("undone: status %d: %s", got.status, undo.text("main"))
 		}
 		if v := g.reviewOf(record); v.Open() || v.Removed != 3 {

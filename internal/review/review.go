@@ -115,22 +115,38 @@ func (s scope) meets(area access.Area) bool {
 		slices.ContainsFunc(part.Sites, s.covers))
 }
 
-// audience is whom the grants of the scope are for.
+// audience is whom the grants of the scope are for, those too that begin later.
 func (s scope) audience(at time.Time) access.Audience {
 	var a access.Audience
 	for _, g := range s.policy.Grants() {
-		if g.InForce(at) && s.has(&g) {
+		if (g.InForce(at) || g.From.After(at)) && s.has(&g) {
 			a.Add(g.Subject)
 		}
 	}
 	return a
 }
 
-// held is what somebody has in the scope, also as what each permission comes to by
-// the ways that are part of it.
+// begins are now, and when grants of the scope begin that somebody will have.
+func (s scope) begins(subject access.Subject, at time.Time) []time.Time {
+	all := []time.Time{at}
+	for _, g := range s.policy.Grants() {
+		if g.From.After(at) && (g.Subject.User == subject.Person.ID && g.Subject.User != "" || slices.Contains(subject.Groups, g.Subject.Group)) && s.has(&g) {
+			all = append(all, g.From)
+		}
+	}
+	slices.SortFunc(all, time.Time.Compare)
+	return slices.CompactFunc(all, time.Time.Equal)
+}
+
+// held is what somebody has in the scope or will have, also as what each permission
+// comes to by the ways that are part of it.
 func (s scope) held(subject access.Subject, groups map[access.GroupID]access.Group, at time.Time) (had store.ReviewHad, items []access.Item) {
 	seen, levels := map[string]bool{}, map[string]bool{}
-	for _, item := range s.policy.Held(subject, at).Items {
+	var all []access.Item
+	for _, begin := range s.begins(subject, at) {
+		all = append(all, s.policy.Held(subject, begin).Items...)
+	}
+	for _, item := range all {
 		// That people see their own access is nothing to decide about.
 		if !s.meets(item.Area) || item.Product == access.ConsoleID && item.Permission == access.ConsoleOwn {
 			continue

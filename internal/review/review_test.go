@@ -195,6 +195,9 @@ func (w *world) random(r *rand.Rand) access.Grant {
 	if product != access.ConsoleID && g.Subject.User != "" && r.IntN(6) == 0 {
 		g.Effect = access.Deny
 	}
+	if r.IntN(5) == 0 {
+		g.From = w.Now().AddDate(0, 1, 0).Truncate(time.Millisecond)
+	}
 	return g
 }
 
@@ -384,6 +387,41 @@ func TestHowARemovalIsMade(t *testing.T) {
 				}
 				return nil
 			})
+		}
+	})
+}
+
+// What begins after the review is decided about in it, and is nothing new once it has
+// begun; what is over is nobody's business.
+func TestWhatBeginsLaterIsReviewed(t *testing.T) {
+	onBoth(t, func(t *testing.T, w *world, _ int) {
+		ann, bob, chloe := w.people[1], w.people[2], w.people[3]
+		later := w.Now().AddDate(0, 2, 0).Truncate(time.Millisecond)
+		to := func(who access.UserID, from, until time.Time) access.Grant {
+			return access.Grant{Subject: access.Grantee{User: who}, Effect: access.Allow, Product: "badge", Role: "viewer", Scope: w.at("badge", "uithof"), Origin: access.OriginDirect, From: from, Until: until}
+		}
+		w.grant(t, to(ann, later, time.Time{}), to(bob, later, time.Time{}), to(chloe, time.Time{}, w.Now().Add(time.Minute).Truncate(time.Millisecond)))
+		of := store.ReviewScope{Product: "badge"}
+		now := w.open(t, of)
+		if now == nil || len(now.People) != 3 {
+			t.Fatalf("reviewed are %+v, want Ann, Bob and Chloe", now)
+		}
+		for _, p := range now.People {
+			if len(p.Now) != 1 || len(p.Levels) == 0 || p.UserID != store.UserID(chloe) && !p.Now[0].Grant.From.Equal(later) {
+				t.Errorf("%s has %+v, want one holding", p.DisplayName, p.ReviewHad)
+			}
+		}
+		w.finish(t, now, bob)
+		then := w.state(t)
+		for who, want := range map[access.UserID]bool{ann: true, bob: false, chloe: false} {
+			held := then.Policy.HeldIn(then.Facts.Subject(who), "badge", later.Add(time.Hour))
+			if got := len(held.Items) > 0; got != want {
+				t.Errorf("%s: has the badge then: %v, want %v", who, got, want)
+			}
+		}
+		people, err := review.Look(t.Context(), w.Store, w.actor.Tenant, of)
+		if err != nil || len(people) != 2 || slices.ContainsFunc(people, func(p store.ReviewPerson) bool { return len(p.Flags) > 0 }) {
+			t.Errorf("the next review is about %+v, %v; want Ann and Chloe, with nothing to ask", people, err)
 		}
 	})
 }
