@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -14,9 +15,11 @@ func NewMailID() MailID { return MailID(newID()) }
 
 // Mail is a message that a mail server has yet to take, or what became of it.
 type Mail struct {
-	TenantID     TenantID     `db:"tenant_id"`
-	ID           MailID       `db:"id"`
+	TenantID TenantID `db:"tenant_id"`
+	ID       MailID   `db:"id"`
+	// It is about one of these; the other one is empty.
 	InvitationID InvitationID `db:"invitation_id"`
+	ReviewID     ReviewID     `db:"review_id"`
 	Address      string       `db:"address"`
 	// Sealed is the message, closed by the caller; empty once it has ended.
 	Sealed   string `db:"sealed"`
@@ -30,18 +33,24 @@ type Mail struct {
 	EndedAt Instant `db:"ended_at"`
 }
 
-const mailColumns = `tenant_id, id, invitation_id, address, sealed, attempts, error, created_at, due_at, ended_at`
+const mailColumns = `tenant_id, id, COALESCE(CAST(invitation_id AS text), '') AS invitation_id, COALESCE(CAST(review_id AS text), '') AS review_id,
+	address, sealed, attempts, error, created_at, due_at, ended_at`
 
-// QueueMail has a mail of an invitation of the actor's tenant sent once the
-// transaction is done: ID, InvitationID, Address and Sealed. One of the same
-// invitation that still waits is not sent any more: the newer secret counts.
+// QueueMail has a mail about an invitation, or about a review, sent once the
+// transaction is done: ID, InvitationID or ReviewID, Address, Sealed, and TenantID
+// unless that is the actor's. One about the same that still waits is not sent any more:
+// the newer secret counts.
 func (tx *Tx) QueueMail(ctx context.Context, m Mail) error {
-	tenant := tx.actor.Tenant
-	if _, err := tx.exec(ctx, `DELETE FROM mails WHERE tenant_id = ? AND invitation_id = ? AND ended_at = 0`, tenant, m.InvitationID); err != nil {
+	tenant := cmp.Or(m.TenantID, tx.actor.Tenant)
+	column, about := `invitation_id`, string(m.InvitationID)
+	if m.ReviewID != "" {
+		column, about = `review_id`, string(m.ReviewID)
+	}
+	if _, err := tx.exec(ctx, `DELETE FROM mails WHERE tenant_id = ? AND `+column+` = ? AND ended_at = 0`, tenant, about); err != nil {
 		return err
 	}
-	_, err := tx.exec(ctx, `INSERT INTO mails (`+mailColumns+`) VALUES (?, ?, ?, ?, ?, 0, '', ?, ?, 0)`,
-		tenant, m.ID, m.InvitationID, m.Address, m.Sealed, tx.now, tx.now)
+	_, err := tx.exec(ctx, `INSERT INTO mails (tenant_id, id, `+column+`, address, sealed, attempts, error, created_at, due_at, ended_at) VALUES (?, ?, ?, ?, ?, 0, '', ?, ?, 0)`,
+		tenant, m.ID, about, m.Address, m.Sealed, tx.now, tx.now)
 	if err != nil {
 		return fmt.Errorf("mail to %s: %w", m.Address, err)
 	}
@@ -50,11 +59,16 @@ func (tx *Tx) QueueMail(ctx context.Context, m Mail) error {
 
 // TakeMails gives mails of any tenant that are due, at most limit. They are due again
 // after lease, in case whoever took them doesn't live to EndMail. Mails of invitations
-// that opened nothing any more are given up.
+// that opened nothing any more are given up, and those of reviews that have ended.
 func (tx *Tx) TakeMails(ctx context.Context, limit int, lease time.Duration) ([]Mail, error) {
 	_, err := tx.exec(ctx, `UPDATE mails SET ended_at = ?, sealed = '', error = 'the invitation is over' WHERE ended_at = 0 AND due_at <= ?
 		AND EXISTS (SELECT 1 FROM invitations i WHERE i.tenant_id = mails.tenant_id AND i.id = mails.invitation_id
 			AND (i.accepted_at <> 0 OR i.withdrawn_at <> 0 OR i.expires_at <= ?))`, tx.now, tx.now, tx.now)
+	if err != nil {
+		return nil, err
+	}
+	_, err = tx.exec(ctx, `UPDATE mails SET ended_at = ?, sealed = '', error = 'the review has ended' WHERE ended_at = 0 AND due_at <= ?
+		AND EXISTS (SELECT 1 FROM reviews v WHERE v.tenant_id = mails.tenant_id AND v.id = mails.review_id AND (v.finished_at <> 0 OR v.withdrawn_at <> 0))`, tx.now, tx.now)
 	if err != nil {
 		return nil, err
 	}

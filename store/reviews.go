@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"gatehouse/access"
 
@@ -20,6 +21,9 @@ const (
 	MaxReviewed  = 500
 	MaxReviewWhy = 300
 )
+
+// RemindReview is how long before a review is due its reviewer is reminded.
+const RemindReview = 3 * 24 * time.Hour
 
 // The actions on reviews. What was decided about somebody is a change of that person.
 const (
@@ -290,9 +294,13 @@ func (tx *Tx) OpenReview(ctx context.Context, v Review, people []ReviewPerson) (
 	if _, err := tx.lockLive(ctx, v.Reviewer); err != nil {
 		return v, fmt.Errorf("reviewer: %w", err)
 	}
+	reminded := Instant{}
+	if v.DueAt.Sub(tx.now.Time) <= RemindReview { // she is told of it just now
+		reminded = tx.now
+	}
 	_, err := tx.exec(ctx, `INSERT INTO reviews (tenant_id, id, name, site, product, role, previous_id, reviewer_id, reviewer_name, opened_by, opened_at, due_at,
-			months, finished_at, withdrawn_at, ended_by, proposal) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, '', '')`,
-		v.TenantID, v.ID, v.Name, v.Site, v.Product, v.Role, optional(v.Previous), v.Reviewer, v.ReviewerName, v.OpenedBy, v.OpenedAt, v.DueAt, v.Months)
+			months, finished_at, withdrawn_at, ended_by, proposal, reminded_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, '', '', ?)`,
+		v.TenantID, v.ID, v.Name, v.Site, v.Product, v.Role, optional(v.Previous), v.Reviewer, v.ReviewerName, v.OpenedBy, v.OpenedAt, v.DueAt, v.Months, reminded)
 	if err != nil {
 		return v, fmt.Errorf("review of %s: %w", v.Name, err)
 	}
@@ -314,6 +322,30 @@ func (tx *Tx) OpenReview(ctx context.Context, v Review, people []ReviewPerson) (
 	}
 	tx.log(ReviewOpened, v.subject(), v)
 	return v, nil
+}
+
+// RemindOfReviews gives open reviews of all tenants whose reviewers are to be reminded
+// now, at most limit, and notes that they were: of those who ask at the same time, one
+// gets each.
+func (tx *Tx) RemindOfReviews(ctx context.Context, limit int) ([]Review, error) {
+	var due []struct {
+		TenantID TenantID `db:"tenant_id"`
+		ID       ReviewID `db:"id"`
+	}
+	const waits = `reminded_at = 0 AND finished_at = 0 AND withdrawn_at = 0 AND due_at <= ?`
+	until := At(tx.now.Add(RemindReview))
+	err := tx.take(ctx, &due, `UPDATE reviews SET reminded_at = ? WHERE `+waits+` AND (tenant_id, id) IN (
+		SELECT tenant_id, id FROM reviews WHERE `+waits+` ORDER BY due_at, id LIMIT ?) RETURNING tenant_id, id`, tx.now, until, until, limit)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]Review, len(due))
+	for i, one := range due {
+		if all[i], err = tx.Review(ctx, one.TenantID, one.ID); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
 }
 
 // check looks at all that can be wrong with a review beside its people.

@@ -7,10 +7,12 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"gatehouse/access"
+	"gatehouse/internal/mail"
 	"gatehouse/store"
 
 	"github.com/PuerkitoBio/goquery"
@@ -283,6 +285,62 @@ func TestReviewInsideTheOwnSites(t *testing.T) {
 }
 
 // What a form says that no page has sent is refused, and nothing changes.
+// TestReviewersAreTold holds that whoever is given a review gets a mail then, and one
+// more before it is due, however many replicas look.
+func TestReviewersAreTold(t *testing.T) {
+	onBoth(t, func(t *testing.T, g *rig) {
+		box := g.withMail()
+		g.console.url = g.server.URL + "/"
+		mails := func(n int) []mail.ShownMessage {
+			t.Helper()
+			for deadline := time.Now().Add(time.Minute); len(box.Messages()) < n; {
+				if time.Now().After(deadline) {
+					t.Fatalf("%d mails, want %d", len(box.Messages()), n)
+				}
+			}
+			return box.Messages()
+		}
+		remind := func() {
+			var replicas sync.WaitGroup
+			for range 4 {
+				replicas.Go(func() { g.console.remind(t.Context()) })
+			}
+			replicas.Wait()
+		}
+		uithof, zeeland := "site/"+string(g.sites["uithof"]), "site/"+string(g.sites["zeeland"])
+		form := g.startReview(sam, uithof, "reviewer", ada, "due", "2026-12-10")
+		g.startReview(ada, zeeland, "reviewer", ada, "due", "2026-12-10") // she knows
+		first := mails(1)
+		if m := first[0]; len(first) != 1 || m.To != ada || m.Subject != "Access review of Uithof, to be decided by 10 Dec 2026" ||
+			!strings.Contains(m.Text, "Hello Ada Byron") || !strings.Contains(m.Text, "Sam de Vries asks you") || !strings.Contains(m.Text, g.server.URL+form+"\n") {
+			t.Errorf("told by %+v", first)
+		}
+		queued := func(want int) {
+			t.Helper()
+			g.snapshot() // opens the database beside the store
+			if ever := g.rows(`SELECT id FROM mails`); len(ever) != want {
+				t.Errorf("%d mails were ever queued, want %d", len(ever), want)
+			}
+		}
+		remind()
+		queued(1) // it is 18 days until then
+		g.later(16 * 24 * time.Hour)
+		remind()
+		all := mails(3)
+		remind()
+		g.later(24 * time.Hour)
+		remind()
+		about := map[string]int{}
+		for _, m := range all[:2] {
+			about[m.Subject]++
+		}
+		if about["The access review of Uithof is due on 10 Dec 2026"] != 1 || about["The access review of Zeeland is due on 10 Dec 2026"] != 1 {
+			t.Errorf("reminded by %v", about)
+		}
+		queued(3)
+	})
+}
+
 func TestReviewFormsThatLie(t *testing.T) {
 	t.Parallel()
 	g := newRig(t)

@@ -90,9 +90,12 @@ func (s *Server) startReview(w http.ResponseWriter, r *http.Request, v *visit) e
 	case f.review.ReviewScope == store.ReviewScope{}:
 		p.Waiting = v.words.t("reviews.choose")
 	case r.Method == http.MethodPost:
-		opened, err := review.Open(ctx, s.store, v.actor(), f.review)
+		opened, err := review.Open(ctx, s.store, v.actor(), f.review, func(tx *store.Tx, opened store.Review) error { return s.tellReviewer(r, tx, v, opened) })
 		switch {
 		case err == nil:
+			if s.mail != nil {
+				s.mail.Wake()
+			}
 			return s.say(w, r, "/reviews/"+string(opened.ID)+"/decide", "", "reviews.started", "name", v.reviewName(opened))
 		case errors.Is(err, store.ErrTaken): // also the second of two clicks
 			return s.redirect(w, r, cmp.Or(f.there(ctx), "/reviews"))

@@ -358,12 +358,16 @@ func (s *Server) missing(_ http.ResponseWriter, r *http.Request, v *visit) error
 	return store.ErrNotFound
 }
 
-// Run notes down which sessions were used, until ctx ends.
+// Run notes down which sessions were used, and reminds reviewers, until ctx ends.
 func (s *Server) Run(ctx context.Context) {
-	tick := time.NewTicker(5 * time.Second)
+	tick, remind := time.NewTicker(5*time.Second), time.NewTicker(remindEvery)
 	defer tick.Stop()
+	defer remind.Stop()
+	s.remind(ctx)
 	for {
 		select {
+		case <-remind.C:
+			s.remind(ctx)
 		case <-ctx.Done():
 			s.noteSessions(context.WithoutCancel(ctx), true)
 			return

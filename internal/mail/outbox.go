@@ -77,13 +77,23 @@ func (o *Outbox) Counts() (sent, failed uint64) { return o.sent.Load(), o.failed
 // Queue has a message sent once the transaction is done; its ID is chosen here. It
 // takes the place of one of the same invitation that still waits.
 func (o *Outbox) Queue(ctx context.Context, tx *store.Tx, about store.InvitationID, m Message) error {
+	return o.queue(ctx, tx, store.Mail{InvitationID: about}, m)
+}
+
+// QueueReview does the same for a message about a review, of any tenant.
+func (o *Outbox) QueueReview(ctx context.Context, tx *store.Tx, about store.Review, m Message) error {
+	return o.queue(ctx, tx, store.Mail{TenantID: about.TenantID, ReviewID: about.ID}, m)
+}
+
+func (o *Outbox) queue(ctx context.Context, tx *store.Tx, row store.Mail, m Message) error {
 	id := store.NewMailID()
 	m.ID = string(id)
 	text, err := json.Marshal(m)
 	if err != nil {
 		return err
 	}
-	return tx.QueueMail(ctx, store.Mail{ID: id, InvitationID: about, Address: m.To, Sealed: o.opts.Sealer.Seal(m.ID, string(text))})
+	row.ID, row.Address, row.Sealed = id, m.To, o.opts.Sealer.Seal(m.ID, string(text))
+	return tx.QueueMail(ctx, row)
 }
 
 // Wake has the outbox look at once.

@@ -4,7 +4,7 @@
 // and store, which keeps reviews; access works out what people have, and what is taken
 // from them is a proposal of package impact.
 //
-//	v, err := review.Open(ctx, st, actor, store.Review{ReviewScope: of, …})  // a snapshot
+//	v, err := review.Open(ctx, st, actor, store.Review{ReviewScope: of, …}, nil)  // a snapshot
 //	now, err := review.Today(ctx, st, v, may)                               // what became of it
 //	p := now.Proposal(decisions, reason)                                     // to be shown, and saved
 package review
@@ -215,8 +215,9 @@ func Look(ctx context.Context, st *store.Store, tenant store.TenantID, of store.
 }
 
 // Open opens a review of v's scope, with its reviewer, its due date and its rhythm.
-// The errors are those of Look and of store.OpenReview.
-func Open(ctx context.Context, st *store.Store, actor store.Actor, v store.Review) (store.Review, error) {
+// The errors are those of Look and of store.OpenReview. Also, if it isn't nil, is done
+// in the same transaction.
+func Open(ctx context.Context, st *store.Store, actor store.Actor, v store.Review, also func(*store.Tx, store.Review) error) (store.Review, error) {
 	if err := few(ctx, st, actor.Tenant, v.ReviewScope); err != nil {
 		return v, err
 	}
@@ -232,7 +233,9 @@ func Open(ctx context.Context, st *store.Store, actor store.Actor, v store.Revie
 		}
 		wish := v
 		wish.Name, wish.Previous = Name(s.policy, v.ReviewScope), s.previous
-		opened, err = tx.OpenReview(ctx, wish, s.people)
+		if opened, err = tx.OpenReview(ctx, wish, s.people); err == nil && also != nil {
+			err = also(tx, opened)
+		}
 		return err
 	})
 	return opened, err

@@ -216,7 +216,7 @@ func (w *world) state(t *testing.T) access.State {
 
 func (w *world) open(t *testing.T, of store.ReviewScope) *review.Now {
 	t.Helper()
-	v, err := review.Open(t.Context(), w.Store, w.actor, store.Review{ReviewScope: of, Reviewer: store.UserID(w.people[0]), ReviewerName: "sam", DueAt: store.At(w.Now().AddDate(0, 0, 14))})
+	v, err := review.Open(t.Context(), w.Store, w.actor, store.Review{ReviewScope: of, Reviewer: store.UserID(w.people[0]), ReviewerName: "sam", DueAt: store.At(w.Now().AddDate(0, 0, 14))}, nil)
 	if errors.Is(err, store.ErrInvalid) {
 		return nil // nobody has anything there
 	}

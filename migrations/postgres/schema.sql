@@ -243,14 +243,15 @@ CREATE TABLE public.invitations (
 CREATE TABLE public.mails (
     tenant_id uuid NOT NULL,
     id uuid NOT NULL,
-    invitation_id uuid NOT NULL,
+    invitation_id uuid,
     address text NOT NULL,
     sealed text NOT NULL,
     attempts bigint NOT NULL,
     error text NOT NULL,
     created_at bigint NOT NULL,
     due_at bigint NOT NULL,
-    ended_at bigint NOT NULL
+    ended_at bigint NOT NULL,
+    review_id uuid
 );
 
 CREATE TABLE public.members (
@@ -427,7 +428,8 @@ CREATE TABLE public.reviews (
     finished_at bigint NOT NULL,
     withdrawn_at bigint NOT NULL,
     ended_by text NOT NULL,
-    proposal text NOT NULL
+    proposal text NOT NULL,
+    reminded_at bigint DEFAULT 0 NOT NULL
 );
 
 CREATE TABLE public.seal_heads (
@@ -982,6 +984,8 @@ CREATE INDEX invitations_by_user ON public.invitations USING btree (tenant_id, u
 
 CREATE INDEX mails_by_invitation ON public.mails USING btree (tenant_id, invitation_id, id);
 
+CREATE INDEX mails_by_review ON public.mails USING btree (tenant_id, review_id) WHERE (review_id IS NOT NULL);
+
 CREATE INDEX mails_due ON public.mails USING btree (due_at) WHERE (ended_at = 0);
 
 CREATE UNIQUE INDEX members_by_user ON public.members USING btree (tenant_id, user_id, group_id);
@@ -1003,6 +1007,8 @@ CREATE INDEX requests_with_cause ON public.requests USING btree (tenant_id, conn
 CREATE INDEX reviews_finished ON public.reviews USING btree (tenant_id, site, product, role, id) WHERE (finished_at <> 0);
 
 CREATE UNIQUE INDEX reviews_open ON public.reviews USING btree (tenant_id, site, product, role) WHERE ((finished_at = 0) AND (withdrawn_at = 0));
+
+CREATE INDEX reviews_unreminded ON public.reviews USING btree (due_at) WHERE ((reminded_at = 0) AND (finished_at = 0) AND (withdrawn_at = 0));
 
 CREATE INDEX sessions_by_expiry ON public.sessions USING btree (expires_at);
 
@@ -1070,6 +1076,9 @@ ALTER TABLE ONLY public.connections
 
 ALTER TABLE ONLY public.mails
     ADD CONSTRAINT mails_tenant_id_invitation_id_fkey FOREIGN KEY (tenant_id, invitation_id) REFERENCES public.invitations(tenant_id, id);
+
+ALTER TABLE ONLY public.mails
+    ADD CONSTRAINT mails_tenant_id_review_id_fkey FOREIGN KEY (tenant_id, review_id) REFERENCES public.reviews(tenant_id, id);
 
 ALTER TABLE ONLY public.members
     ADD CONSTRAINT members_tenant_id_group_id_fkey FOREIGN KEY (tenant_id, group_id) REFERENCES public.groups(tenant_id, id);

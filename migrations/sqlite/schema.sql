@@ -309,10 +309,10 @@ CREATE INDEX invitations_by_sponsor ON invitations (tenant_id, sponsor_id) WHERE
 
 CREATE INDEX invitations_by_user ON invitations (tenant_id, user_id) WHERE user_id IS NOT NULL AND accepted_at = 0 AND withdrawn_at = 0;
 
-CREATE TABLE mails (
+CREATE TABLE "mails" (
     tenant_id     text NOT NULL,
     id            text NOT NULL,
-    invitation_id text NOT NULL,
+    invitation_id text,
     address       text NOT NULL,
     sealed        text NOT NULL,
     attempts      integer NOT NULL,
@@ -320,11 +320,15 @@ CREATE TABLE mails (
     created_at    integer NOT NULL,
     due_at        integer NOT NULL,
     ended_at      integer NOT NULL,
+    review_id     text,
     PRIMARY KEY (tenant_id, id),
-    FOREIGN KEY (tenant_id, invitation_id) REFERENCES invitations (tenant_id, id)
+    FOREIGN KEY (tenant_id, invitation_id) REFERENCES invitations (tenant_id, id),
+    FOREIGN KEY (tenant_id, review_id) REFERENCES reviews (tenant_id, id)
 );
 
 CREATE INDEX mails_by_invitation ON mails (tenant_id, invitation_id, id);
+
+CREATE INDEX mails_by_review ON mails (tenant_id, review_id) WHERE review_id IS NOT NULL;
 
 CREATE INDEX mails_due ON mails (due_at) WHERE ended_at = 0;
 
@@ -536,13 +540,15 @@ CREATE TABLE reviews (
     finished_at   integer NOT NULL,
     withdrawn_at  integer NOT NULL,
     ended_by      text NOT NULL,
-    proposal      text NOT NULL, -- the key of the save with its changes
+    proposal      text NOT NULL, reminded_at integer NOT NULL DEFAULT 0, -- the key of the save with its changes
     PRIMARY KEY (tenant_id, id)
 );
 
 CREATE INDEX reviews_finished ON reviews (tenant_id, site, product, role, id) WHERE finished_at <> 0;
 
 CREATE UNIQUE INDEX reviews_open ON reviews (tenant_id, site, product, role) WHERE finished_at = 0 AND withdrawn_at = 0;
+
+CREATE INDEX reviews_unreminded ON reviews (due_at) WHERE reminded_at = 0 AND finished_at = 0 AND withdrawn_at = 0;
 
 CREATE TABLE seal_heads (
     tenant_id text PRIMARY KEY,
