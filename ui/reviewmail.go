@@ -3,10 +3,9 @@ package ui
 import (
 	"context"
 	"log/slog"
+	"net/http"
 	"strings"
 	"time"
-
-	"net/http"
 
 	outbox "gatehouse/internal/mail"
 	"gatehouse/store"
