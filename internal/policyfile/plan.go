@@ -103,6 +103,7 @@ func Preview(w *Wanted, now store.Snapshot, at time.Time) (*Plan, error) {
 	for _, warning := range w.Warnings {
 		p.Warnings = append(p.Warnings, warning.String())
 	}
+	p.Refused = unreachable(now.Catalogue, catalogue)
 	if err := p.judge(w, was, is, catalogue.Sites, words); err != nil {
 		return nil, err
 	}
@@ -141,6 +142,39 @@ func (p *Plan) judge(w *Wanted, was, is access.State, sites []access.Site, words
 		p.Refused = append(p.Refused, err.Error())
 	}
 	return nil
+}
+
+// unreachable finds new things that the store refuses, since no address can have
+// their keys in it.
+func unreachable(before, after access.Catalogue) (refused []string) {
+	keys := func(c access.Catalogue) map[string]string {
+		all := map[string]string{}
+		add := func(what, key string) { all[fmt.Sprintf("%s %q", what, key)] = key }
+		for _, d := range c.Dimensions {
+			add("dimension", string(d.ID))
+		}
+		for _, s := range c.Sites {
+			add("site", s.Key)
+		}
+		for _, p := range c.Products {
+			add("product", string(p.ID))
+			for _, o := range p.Permissions {
+				add(string(p.ID)+": permission", string(o.ID))
+			}
+			for _, o := range p.Roles {
+				add(string(p.ID)+": role", string(o.ID))
+			}
+		}
+		return all
+	}
+	had := keys(before)
+	for what, key := range keys(after) {
+		if _, there := had[what]; !there && !store.IsKey(key) {
+			refused = append(refused, what+": no address can have that in it")
+		}
+	}
+	slices.Sort(refused)
+	return refused
 }
 
 // orphans finds grants that the file leaves alone and that name something which

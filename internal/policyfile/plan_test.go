@@ -303,6 +303,17 @@ func TestRoleInUse(t *testing.T) {
 	})
 }
 
+// The plan refuses what the store would: keys that no address can have in it.
+func TestKeysForAddresses(t *testing.T) {
+	onBoth(t, func(t *testing.T, w *world) {
+		w.company(t)
+		w.mustApply(t, roster)
+		text := strings.Replace(strings.Replace(roster, "viewer:", `"..":`, 1), "breda:", `".":`, 1)
+		w.refused(t, "a role and a site", text, `roster: role "..": no address can have that in it`, `site ".": no address`)
+		w.refused(t, "a product", roster+`  "..": {permissions: [calls], roles: {user: {permissions: {calls: allow}}}}`+"\n", `product "..": no address`)
+	})
+}
+
 // A new dimension closes what says nothing about it: the plan says who loses by
 // that, also in the console.
 func TestNewDimensionClosesGrants(t *testing.T) {
