@@ -139,9 +139,19 @@ func (r *rig) write(t testing.TB, f func(*store.Tx) error) {
 	}
 }
 
-// hook adds a webhook and lets the receiver know its secret.
+// hook adds a webhook and lets the receiver know its secret. What was written before is
+// shown by then: as long as a transaction of another test on the same server holds it
+// back, it counts as new, and would be told.
 func (r *rig) hook(t *testing.T, product access.ProductID, to *receiver) store.Webhook {
 	t.Helper()
+	logged, err := r.Changes(t.Context(), r.actor.Tenant, 100_000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.wait(t, "the log to be shown", func() bool {
+		shown, _, err := r.ChangesSince(t.Context(), r.actor.Tenant, "", 100_000)
+		return err == nil && len(shown) >= len(logged)
+	})
 	var w store.Webhook
 	r.write(t, func(tx *store.Tx) (err error) {
 		w, err = tx.AddWebhook(t.Context(), product, to.url)
