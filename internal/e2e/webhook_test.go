@@ -120,9 +120,19 @@ func eventually(t *testing.T, what string, until func() bool) {
 	}
 }
 
-// add adds the product's webhook with the program, and keeps the secret.
-func (p *hookProduct) add(database string) {
+// add adds the product's webhook with the program, and keeps the secret. What was
+// written before is shown by then: as long as a transaction of another test on the same
+// server holds it back, it counts as new, and would be told.
+func (p *hookProduct) add(admin *hookAdmin, database string) {
 	p.t.Helper()
+	logged, err := admin.st.Changes(p.t.Context(), admin.by.Tenant, 100_000)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	eventually(p.t, "the log to be shown", func() bool {
+		shown, _, err := admin.st.ChangesSince(p.t.Context(), admin.by.Tenant, "", 100_000)
+		return err == nil && len(shown) >= len(logged)
+	})
 	p.trust(command(p.t, "webhook", "add", "--database-url="+database, "--product=crm", "--url="+p.server.URL, "--webhook-allow-private", "--json"))
 }
 
@@ -204,7 +214,7 @@ func TestProductsAreTold(t *testing.T) {
 		crew, inner := c.group("crew", ann), c.group("inner", bob)
 		admin.grant(access.Grantee{Group: access.GroupID(crew)}, time.Time{})
 		crm := newHookProduct(t)
-		crm.add(database)
+		crm.add(admin, database)
 
 		person := func(id string, active bool) func() {
 			return func() { c.want(200, "PATCH", "/Users/"+id, patch(op("replace", "active", active))) }
@@ -279,8 +289,8 @@ func TestHangingProductDelaysNobody(t *testing.T) {
 		t.Cleanup(func() { close(release) }) // before the server stops
 		hangs.refuses = func(hookMessage) int { hanging.Add(1); <-release; return 500 }
 		const givenUpAfter, each = 10 * time.Second, 30
-		hangs.add(database)
-		quick.add(database)
+		hangs.add(admin, database)
+		quick.add(admin, database)
 		c.user("first", nil)
 		var took time.Duration
 		for try, before := 0, int32(0); try < 3; try++ {
@@ -309,7 +319,7 @@ func TestKilledWhileTelling(t *testing.T) {
 		admin := newHookAdmin(t, database)
 		admin.grant(access.Grantee{Everyone: true}, time.Time{})
 		crm := newHookProduct(t)
-		crm.add(database)
+		crm.add(admin, database)
 		var n atomic.Int32
 		crm.refuses = func(hookMessage) int { // now and then
 			if n.Add(1)%5 == 0 {
