@@ -11,6 +11,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httputil"
 	"slices"
 	"strconv"
 	"sync"
@@ -36,9 +37,9 @@ type request struct {
 	then *request
 }
 
-// conn is one keep-alive connection. It writes HTTP/1.1 by hand, because the
+// conn is one keep-alive connection. It writes and reads HTTP/1.1 by hand, because the
 // generator shares the processors with the server that it measures, and
-// net/http's client costs more than many of the answers.
+// net/http's client costs more than many of the answers, and more for each of their headers.
 type conn struct {
 	server *server
 	tcp    net.Conn
@@ -104,12 +105,52 @@ func (c *conn) roundTrip(r request, deadline time.Time) (status int, body []byte
 		return 0, nil, false, err
 	}
 	c.began = time.Since(sent)
-	resp, err := http.ReadResponse(c.in, nil)
+	return readAnswer(c.in)
+}
+
+// readAnswer reads an answer of HTTP/1.1 (RFC 9112), all of it, and says whether
+// another may come behind it. An answer that is neither empty nor tells its length
+// comes in chunks, or is an error: none of what we measure ends with its connection.
+func readAnswer(in *bufio.Reader) (status int, body []byte, again bool, err error) {
+	line, err := in.ReadSlice('\n')
 	if err != nil {
 		return 0, nil, false, err
 	}
-	body, err = io.ReadAll(resp.Body)
-	return resp.StatusCode, body, !resp.Close, err
+	text, ok := bytes.CutPrefix(line, []byte("HTTP/1.1 "))
+	if !ok || len(text) < 3 {
+		return 0, nil, false, fmt.Errorf("not a status line: %q", line)
+	}
+	if status, err = strconv.Atoi(string(text[:3])); err != nil {
+		return 0, nil, false, err
+	}
+	length, again := -1, true
+	for {
+		if line, err = in.ReadSlice('\n'); err != nil {
+			return 0, nil, false, err
+		}
+		name, value, _ := bytes.Cut(bytes.TrimRight(line, "\r\n"), []byte(": "))
+		switch {
+		case len(name) == 0:
+			switch {
+			case status == http.StatusNoContent || status == http.StatusNotModified:
+			case length >= 0:
+				body = make([]byte, length)
+				_, err = io.ReadFull(in, body)
+			default:
+				body, err = io.ReadAll(httputil.NewChunkedReader(in))
+				if err == nil {
+					_, err = in.Discard(len("\r\n")) // behind the last chunk
+				}
+			}
+			return status, body, again, err
+		case bytes.EqualFold(name, []byte("Content-Length")):
+			if length, err = strconv.Atoi(string(value)); err != nil || length < 0 {
+				return 0, nil, false, fmt.Errorf("a length of %q: %w", value, err)
+			}
+		case bytes.EqualFold(name, []byte("Connection")):
+			again = !bytes.EqualFold(value, []byte("close"))
+		}
+	}
 }
 
 func (c *conn) close() {
