@@ -149,7 +149,7 @@ func nothing(http.ResponseWriter, call) (any, error) {
 func (s *Server) guard(e endpoint) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
-		h.Set("Cache-Control", "no-store")
+		h["Cache-Control"] = noStore
 		// AuthZEN wants the caller's own id back, whatever it is (§10.1.7).
 		if id := r.Header.Get("X-Request-Id"); id != "" && len(id) <= maxText && forAuthZEN(r) {
 			h.Set("X-Request-Id", id)
@@ -175,10 +175,13 @@ func (s *Server) guard(e endpoint) http.Handler {
 				return
 			}
 		}
-		h.Set("Content-Type", "application/json")
+		h["Content-Type"] = mediaType
 		_, _ = w.Write(text) // the client is gone, or it isn't
 	})
 }
+
+// The values of headers that are the same in all answers.
+var mediaType, noStore = []string{"application/json"}, []string{"no-store"}
 
 // forAuthZEN reports whether a request is to be answered as AuthZEN says.
 func forAuthZEN(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/p/") }

@@ -41,17 +41,20 @@ type question struct {
 	explain           bool
 }
 
+// isName reports whether a text can be a name.
+func isName(s string) bool { return s != "" && len(s) <= maxText && strings.IndexByte(s, 0) < 0 }
+
 // checkText refuses what can't be a name.
 func checkText(what, s string) error {
 	switch {
+	case isName(s):
+		return nil
 	case s == "":
 		return malformed(what + " is empty: send a text.")
 	case len(s) > maxText:
 		return malformed(fmt.Sprintf("%s is longer than %d bytes.", what, maxText))
-	case strings.IndexByte(s, 0) >= 0:
-		return malformed(what + " holds the character U+0000.")
 	}
-	return nil
+	return malformed(what + " holds the character U+0000.")
 }
 
 // textIn reads a member that has to be a text.
@@ -62,8 +65,10 @@ func textIn(v value, what, name string) (string, error) {
 		return "", malformed(what + " has no " + name + ": send a text.")
 	case member.kind != isText:
 		return "", malformed(what + "." + name + " is no text.")
+	case !isName(member.text):
+		return "", checkText(what+"."+name, member.text)
 	}
-	return member.text, checkText(what+"."+name, member.text)
+	return member.text, nil
 }
 
 // members are those of an object, or of one with defaults.
@@ -166,14 +171,23 @@ type known struct {
 	reason  access.Reason
 }
 
-// decider answers the questions of one call. It looks each subject up once.
+// decider answers the questions of one call.
 type decider struct {
 	*Server
 	call
+	// subjects are those of a batch, so that each is looked up once.
 	subjects map[[2]string]*known
 }
 
+// batch answers many questions by the same facts.
+func (s *Server) batch(c call) *decider {
+	return &decider{Server: s, call: c, subjects: map[[2]string]*known{}}
+}
+
 func (d *decider) subject(e entity) (*known, error) {
+	if d.subjects == nil {
+		return d.find(e)
+	}
 	key := [2]string{e.kind, e.id}
 	if k := d.subjects[key]; k != nil {
 		return k, nil
@@ -181,9 +195,6 @@ func (d *decider) subject(e entity) (*known, error) {
 	k, err := d.find(e)
 	if err != nil {
 		return nil, err
-	}
-	if d.subjects == nil {
-		d.subjects = map[[2]string]*known{}
 	}
 	d.subjects[key] = k
 	return k, nil
@@ -375,17 +386,17 @@ func (s *Server) evaluations(w http.ResponseWriter, c call) (any, error) {
 	}
 	defaults := value{kind: isObject}
 	for _, name := range []string{"subject", "action", "resource", "context"} {
-		if member, ok := body.get(name); ok {
-			if member.kind != isObject {
+		if v, ok := body.get(name); ok {
+			if v.kind != isObject {
 				return nil, malformed(name + " is no object.")
 			}
-			defaults.names, defaults.items = append(defaults.names, name), append(defaults.items, member)
+			defaults.items = append(defaults.items, member{name, v})
 		}
 	}
-	d := &decider{Server: s, call: c}
+	d := s.batch(c)
 	out := append(make([]byte, 0, 64*len(list.items)), `{"evaluations":[`...)
 	for i, item := range list.items {
-		v, err := d.one(item, &defaults)
+		v, err := d.one(item.value, &defaults)
 		if err != nil {
 			return nil, err
 		}

@@ -218,7 +218,7 @@ func TestABatchIsOneLook(t *testing.T) {
 		if list, _ := got.doc["evaluations"].([]any); len(list) != maxEvaluations || strings.Count(got.raw, `"decision":true`) != maxEvaluations {
 			t.Fatalf("%d evaluations: got %d, %d", maxEvaluations, got.status, len(list))
 		}
-		d := &decider{Server: r.edge, call: call{Request: httptest.NewRequestWithContext(t.Context(), "POST", evaluations, nil), key: store.Key{TenantID: r.tenant}}}
+		d := r.edge.batch(call{Request: httptest.NewRequestWithContext(t.Context(), "POST", evaluations, nil), key: store.Key{TenantID: r.tenant}})
 		first, err := d.subject(entity{kind: typeUser, id: "ann"})
 		again, errAgain := d.subject(entity{kind: typeUser, id: "ann"})
 		if err != nil || errAgain != nil || first != again {

@@ -393,13 +393,13 @@ func plain(v value) any {
 	case isArray:
 		list := make([]any, len(v.items))
 		for i, item := range v.items {
-			list[i] = plain(item)
+			list[i] = plain(item.value)
 		}
 		return list
 	}
-	object := make(map[string]any, len(v.names))
-	for i, name := range v.names {
-		object[name] = plain(v.items[i])
+	object := make(map[string]any, len(v.items))
+	for _, m := range v.items {
+		object[m.name] = plain(m.value)
 	}
 	return object
 }

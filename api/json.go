@@ -1,7 +1,6 @@
 package api
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -25,8 +24,12 @@ const (
 type value struct {
 	kind  kind
 	text  string   // of a text or number
-	names []string // of an object's members
-	items []value  // of an array, or an object's in the order of names
+	items []member // of an array, without names, or of an object
+}
+
+type member struct {
+	name string
+	value
 }
 
 type kind byte
@@ -43,8 +46,10 @@ const (
 
 // get is a member of an object.
 func (v *value) get(name string) (value, bool) {
-	if i := slices.Index(v.names, name); i >= 0 {
-		return v.items[i], true
+	for i := range v.items {
+		if v.kind == isObject && v.items[i].name == name {
+			return v.items[i].value, true
+		}
 	}
 	return value{}, false
 }
@@ -61,27 +66,27 @@ func parse(data []byte) (value, error) {
 	if !utf8.Valid(data) {
 		return value{}, malformed("The body is not valid UTF-8: send JSON encoded as UTF-8.")
 	}
-	p := &parser{data: data}
+	p := &parser{data: string(data)}
 	p.space()
-	if p.at == len(data) {
+	if p.at == len(p.data) {
 		return value{}, malformed("The body is empty: send a JSON object.")
 	}
-	if data[p.at] != '{' {
+	if p.data[p.at] != '{' {
 		return value{}, malformed("The body is not a JSON object.")
 	}
 	v, err := p.value(0)
 	if err != nil {
 		return value{}, err
 	}
-	if p.space(); p.at < len(data) {
+	if p.space(); p.at < len(p.data) {
 		return value{}, p.fail("there is more after the end of the object")
 	}
 	return v, nil
 }
 
-// parser is where it is in a body.
+// parser is where it is in a body, of which the texts that it finds are parts.
 type parser struct {
-	data   []byte
+	data   string
 	at     int
 	values int
 }
@@ -128,7 +133,7 @@ func (p *parser) value(depth int) (value, error) {
 		return p.number()
 	}
 	for _, word := range literals {
-		if bytes.HasPrefix(p.data[p.at:], word.text) {
+		if strings.HasPrefix(p.data[p.at:], word.text) {
 			p.at += len(word.text)
 			return value{kind: word.kind}, nil
 		}
@@ -140,13 +145,13 @@ func (p *parser) value(depth int) (value, error) {
 }
 
 var literals = []struct {
-	text []byte
+	text string
 	kind kind
-}{{[]byte("true"), isTrue}, {[]byte("false"), isFalse}, {[]byte("null"), isNull}}
+}{{"true", isTrue}, {"false", isFalse}, {"null", isNull}}
 
 func (p *parser) object(depth int) (value, error) {
-	v := value{kind: isObject, names: make([]string, 0, 2), items: make([]value, 0, 2)} // most have two
-	var seen map[string]bool                                                            // of many names
+	v := value{kind: isObject, items: make([]member, 0, 2)} // most have two
+	var seen map[string]bool                                // of many names
 	p.at++
 	for first := true; ; first = false {
 		switch c := p.next(); {
@@ -160,7 +165,7 @@ func (p *parser) object(depth int) (value, error) {
 		if err != nil {
 			return v, err
 		}
-		if v.names, seen, err = p.member(v.names, seen, name); err != nil {
+		if seen, err = p.unique(v.items, seen, name); err != nil {
 			return v, err
 		}
 		if p.next() != ':' {
@@ -171,7 +176,7 @@ func (p *parser) object(depth int) (value, error) {
 		if err != nil {
 			return v, err
 		}
-		v.items = append(v.items, item)
+		v.items = append(v.items, member{name, item})
 		switch p.next() {
 		case ',':
 			p.at++
@@ -187,26 +192,25 @@ func (p *parser) object(depth int) (value, error) {
 // fewNames are compared one by one; more are looked up.
 const fewNames = 8
 
-// member adds the name of a member, unless it was there before, perhaps in another
-// case.
-func (p *parser) member(names []string, seen map[string]bool, name string) ([]string, map[string]bool, error) {
+// unique refuses the name of a member that was there before, perhaps in another case.
+func (p *parser) unique(before []member, seen map[string]bool, name string) (map[string]bool, error) {
 	twin := false
-	if len(names) < fewNames {
-		twin = slices.ContainsFunc(names, func(other string) bool { return same(name, other) })
+	if len(before) < fewNames {
+		twin = slices.ContainsFunc(before, func(other member) bool { return same(name, other.name) })
 	} else {
 		if seen == nil {
 			seen = make(map[string]bool, 2*fewNames)
-			for _, other := range names {
-				seen[store.Fold(other)] = true
+			for _, other := range before {
+				seen[store.Fold(other.name)] = true
 			}
 		}
 		twin = seen[store.Fold(name)]
 		seen[store.Fold(name)] = true
 	}
 	if twin {
-		return names, seen, p.fail("%q is there twice in one object, perhaps in another case: send it once", shorten(name))
+		return seen, p.fail("%q is there twice in one object, perhaps in another case: send it once", shorten(name))
 	}
-	return append(names, name), seen, nil
+	return seen, nil
 }
 
 // same compares names without regard to case, as store.Fold does.
@@ -235,7 +239,7 @@ func (p *parser) array(depth int) (value, error) {
 		if err != nil {
 			return v, err
 		}
-		v.items = append(v.items, item)
+		v.items = append(v.items, member{value: item})
 		switch p.next() {
 		case ',':
 			p.at++
@@ -256,7 +260,7 @@ func (p *parser) string() (string, error) {
 		case c == '"':
 			p.at++
 			if plain {
-				return string(p.data[start+1 : p.at-1]), nil
+				return p.data[start+1 : p.at-1], nil
 			}
 			return p.unescape(p.data[start:p.at])
 		case c < ' ':
@@ -269,16 +273,16 @@ func (p *parser) string() (string, error) {
 	return "", p.fail("the JSON ends too early")
 }
 
-func (p *parser) unescape(quoted []byte) (string, error) {
+func (p *parser) unescape(quoted string) (string, error) {
 	var s string
-	if err := json.Unmarshal(quoted, &s); err != nil {
+	if err := json.Unmarshal([]byte(quoted), &s); err != nil {
 		return "", p.fail("a text has an escape that there isn't")
 	}
 	if strings.IndexByte(s, 0) >= 0 {
 		return "", p.fail("text holds the character U+0000, which cannot be stored")
 	}
 	// What encoding/json puts for half of a surrogate pair, so that two names become one.
-	if strings.ContainsRune(s, utf8.RuneError) && !bytes.ContainsRune(quoted, utf8.RuneError) {
+	if strings.ContainsRune(s, utf8.RuneError) && !strings.ContainsRune(quoted, utf8.RuneError) {
 		return "", p.fail("half of a surrogate pair is no character")
 	}
 	return s, nil
@@ -290,10 +294,10 @@ func (p *parser) number() (value, error) {
 		p.at++
 	}
 	text := p.data[start:p.at]
-	if !json.Valid(text) {
-		return value{}, p.fail("%s is no number", shorten(string(text)))
+	if !json.Valid([]byte(text)) {
+		return value{}, p.fail("%s is no number", shorten(text))
 	}
-	return value{kind: isNumber, text: string(text)}, nil
+	return value{kind: isNumber, text: text}, nil
 }
 
 // shorten cuts what is repeated in a message. What stands in an address or a header
@@ -319,18 +323,13 @@ func appendCanonical(b []byte, v value) []byte {
 	case isArray:
 		b = append(b, '[')
 		for _, item := range v.items {
-			b = appendCanonical(b, item)
+			b = appendCanonical(b, item.value)
 		}
 		return append(b, ']')
 	}
-	order := make([]int, len(v.names))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortFunc(order, func(i, j int) int { return strings.Compare(v.names[i], v.names[j]) })
 	b = append(b, '{')
-	for _, i := range order {
-		b = appendCanonical(appendText(b, v.names[i]), v.items[i])
+	for _, m := range slices.SortedFunc(slices.Values(v.items), func(a, b member) int { return strings.Compare(a.name, b.name) }) {
+		b = appendCanonical(appendText(b, m.name), m.value)
 	}
 	return append(b, '}')
 }

@@ -105,9 +105,9 @@ func (s *Server) pageIn(c call, body value) (p paging, err error) {
 // without is an object without one of its members.
 func without(v value, name string) value {
 	rest := value{kind: isObject}
-	for i, n := range v.names {
-		if n != name {
-			rest.names, rest.items = append(rest.names, n), append(rest.items, v.items[i])
+	for _, m := range v.items {
+		if m.name != name {
+			rest.items = append(rest.items, m)
 		}
 	}
 	return rest
