@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	scimerr "github.com/elimity-com/scim/errors"
@@ -22,11 +23,13 @@ const (
 
 func writeJSON(w http.ResponseWriter, status int, body []byte) {
 	h := w.Header()
-	h.Set("Content-Type", "application/scim+json")
-	h.Set("Cache-Control", "no-store")
+	h["Content-Type"], h["Cache-Control"] = mediaType, noStore
 	w.WriteHeader(status)
 	w.Write(body) // a client that is gone needs no answer
 }
+
+// The values of headers that are the same in all answers.
+var mediaType, noStore = []string{"application/scim+json"}, []string{"no-store"}
 
 // jsonOf marshals what can always be marshalled, and leaves <, > and & as they
 // are, since values come back as they were sent.
@@ -108,8 +111,13 @@ func groupResource(g store.Group) resource {
 
 func (r resource) location(base string) string { return base + r.t.endpoint + "/" + r.id }
 
-// timeFormat is an xsd:dateTime to the millisecond (RFC 7643 §2.3.5).
-const timeFormat = "2006-01-02T15:04:05.000Z07:00"
+// appendTime adds an xsd:dateTime to the millisecond (RFC 7643 §2.3.5). Package time
+// has a quick way for whole seconds only.
+func appendTime(out []byte, t store.Instant) []byte {
+	ms := t.Nanosecond() / 1e6
+	out = t.UTC().AppendFormat(out, time.RFC3339)
+	return append(out[:len(out)-1], '.', byte('0'+ms/100), byte('0'+ms/10%10), byte('0'+ms%10), 'Z')
+}
 
 // open writes a resource up to where its meta ends, without the closing brace,
 // so that members can follow.
@@ -127,13 +135,19 @@ func (r resource) open(base string, p *projection) ([]byte, error) {
 		out = append(out, `,"meta":{"resourceType":"`...)
 		out = append(out, r.t.name...)
 		out = append(out, `","created":"`...)
-		out = r.created.AppendFormat(out, timeFormat)
+		out = appendTime(out, r.created)
 		out = append(out, `","lastModified":"`...)
-		out = r.modified.AppendFormat(out, timeFormat)
+		out = appendTime(out, r.modified)
 		out = append(out, `","location":`...)
-		out = appendString(out, r.location(base))
-		out = append(out, `,"version":`...)
-		out = append(append(out, '"'), strings.ReplaceAll(r.version, `"`, `\"`)...)
+		out = appendString(out, base)
+		out = append(append(out[:len(out)-1], r.t.endpoint...), '/')
+		out = append(append(out, r.id...), `","version":"`...)
+		for i := range len(r.version) { // an ETag, which has quotes and nothing else to escape
+			if r.version[i] == '"' {
+				out = append(out, '\\')
+			}
+			out = append(out, r.version[i])
+		}
 		return append(out, `"}`...), nil
 	}
 
@@ -157,8 +171,8 @@ func (r resource) open(base string, p *projection) ([]byte, error) {
 	}
 	doc["meta"] = document{
 		"resourceType": r.t.name,
-		"created":      r.created.Format(timeFormat),
-		"lastModified": r.modified.Format(timeFormat),
+		"created":      string(appendTime(nil, r.created)),
+		"lastModified": string(appendTime(nil, r.modified)),
 		"location":     r.location(base),
 		"version":      r.version,
 	}

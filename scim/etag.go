@@ -134,13 +134,13 @@ func (l *tagList) refusal(header, why string) error {
 // label puts above an answer which resource it shows: where that is, as
 // meta.location has it (RFC 7643 §3.1), and its version.
 func (r resource) label(h http.Header, base string) {
-	h.Set("Content-Location", r.location(base))
-	h.Set("ETag", r.version)
+	values := []string{r.location(base), r.version}
+	h["Content-Location"], h["Etag"] = values[:1:1], values[1:]
 }
 
 // sendUnchanged answers 304.
 func sendUnchanged(w http.ResponseWriter, base string, r resource) error {
-	w.Header().Set("Cache-Control", "no-store")
+	w.Header()["Cache-Control"] = noStore
 	r.label(w.Header(), base)
 	w.WriteHeader(http.StatusNotModified)
 	return nil

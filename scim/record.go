@@ -210,14 +210,15 @@ func (x *exchange) by(c caller, err error) {
 		return
 	}
 	x.token = string(c.token.ID)
-	var no refused
-	if errors.As(err, &no) {
-		x.cause = no.cause
-	}
 	if err == nil {
 		x.conn = c.conn
 		_, within := x.recorder.budget.Allow(c.conn.ID, recordRate)
 		x.beyond = !within
+		return
+	}
+	var no refused
+	if errors.As(err, &no) {
+		x.cause = no.cause
 	}
 }
 

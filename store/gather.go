@@ -52,9 +52,38 @@ func idsOf[A any](all []*asked[A]) string {
 	return string(append(list, ']'))
 }
 
+// byID are the two ways to ask about users u by their ids: about one, and about
+// several. They are texts made once, since a decision takes hardly longer than making
+// and comparing them would.
+type byID struct{ one, many string }
+
+// usersByID asks for columns of the users that fulfil a condition, too.
+func (d *dialect) usersByID(columns, and string) byID {
+	return byID{
+		one:  `SELECT ` + columns + ` FROM users u WHERE u.tenant_id = ? AND u.id = ?` + and,
+		many: `SELECT ` + columns + ` FROM (` + d.fewRows + `) w ` + d.each("users", `u.tenant_id = ? AND u.id = w.id`+and),
+	}
+}
+
+// argsOf are the arguments of the query for questions, with those of its condition.
+func argsOf[A any](all []*asked[A], tenant TenantID, and ...any) []any {
+	if len(all) == 1 {
+		return append([]any{string(tenant), all[0].id}, and...)
+	}
+	return append([]any{idsOf(all), string(tenant)}, and...)
+}
+
+// of is the text for so many questions.
+func (q byID) of(n int) string {
+	if n == 1 {
+		return q.one
+	}
+	return q.many
+}
+
 // waiting is a question in the queue.
 type waiting[K comparable, A any] struct {
-	*asked[A]
+	asked[A]
 	kind K
 	// turn says that it is answered, or gives the questions to ask, of which it is one.
 	turn chan []*waiting[K, A]
@@ -70,7 +99,7 @@ var queriesAtOnce = max(1, runtime.GOMAXPROCS(0)/2)
 
 // about asks about an id, together with those who ask at the same time.
 func (g *gather[K, A]) about(kind K, id string) (A, error) {
-	w := &waiting[K, A]{&asked[A]{id: id}, kind, make(chan []*waiting[K, A], 1)}
+	w := &waiting[K, A]{asked[A]{id: id}, kind, make(chan []*waiting[K, A], 1)}
 	g.mu.Lock()
 	g.queue = append(g.queue, w)
 	free, crowd := g.asking < queriesAtOnce, g.crowd
@@ -94,7 +123,7 @@ func (g *gather[K, A]) about(kind K, id string) (A, error) {
 func (g *gather[K, A]) take(w *waiting[K, A], turn []*waiting[K, A]) {
 	all := make([]*asked[A], len(turn))
 	for i, other := range turn {
-		all[i] = other.asked
+		all[i] = &other.asked
 	}
 	defer g.next()
 	defer func() {

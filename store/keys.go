@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"crypto/sha256"
 	"fmt"
 	"strings"
 	"time"
@@ -144,15 +143,10 @@ func (tx *Tx) RevokeKey(ctx context.Context, product access.ProductID, idOrHint 
 // AuthenticateKey finds the product key with this secret. ErrNotFound when there is
 // none or it no longer lives; nothing tells the two apart.
 func (s *Store) AuthenticateKey(ctx context.Context, secret string) (Key, error) {
-	hash := sha256.Sum256([]byte(secret))
 	now := s.now()
-	k, round, ok := s.keys.get(hash, now)
-	if !ok {
-		err := s.get(ctx, &k, keySelection+` AND k.hash = ?`, hash[:])
-		if err != nil {
-			return Key{}, fmt.Errorf("product key: %w", err)
-		}
-		s.keys.put(hash, k, now, round)
+	k, err := s.keys.find(secret, now, func(k *Key, hash []byte) error { return s.get(ctx, k, keySelection+` AND k.hash = ?`, hash) })
+	if err != nil {
+		return Key{}, fmt.Errorf("product key: %w", err)
 	}
 	if !k.Live(now) {
 		return Key{}, fmt.Errorf("product key …%s: %w", k.Hint, ErrNotFound)

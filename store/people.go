@@ -277,7 +277,8 @@ func (r reader) subjectNamed(ctx context.Context, tenant TenantID, who Who, nest
 	if err != nil {
 		return row, err
 	}
-	found, err := r.subjectsOf(ctx, nests, from, args...)
+	query := `SELECT ` + subjectColumns
+	found, err := r.subjectsOf(ctx, nests, query+` FROM `+from, query+withinColumn+` FROM `+from, args...)
 	switch {
 	case err != nil:
 		return row, err
@@ -291,12 +292,8 @@ func (r reader) subjectNamed(ctx context.Context, tenant TenantID, who Who, nest
 
 // askSubjects answers questions about people by their ids.
 func (s *Store) askSubjects(tenant TenantID, all []*asked[subjectRow]) error {
-	from, args := `users u WHERE u.tenant_id = ? AND u.id = ?`, []any{tenant, all[0].id}
-	if len(all) > 1 {
-		d := s.pool.dialect
-		from, args = `(`+d.fewRows+`) w `+d.each("users", "u.tenant_id = ? AND u.id = w.id"), []any{idsOf(all), tenant}
-	}
-	found, err := s.subjectsOf(context.Background(), &s.policies.of(tenant).nests, from, args...)
+	found, err := s.subjectsOf(context.Background(), &s.policies.of(tenant).nests,
+		s.subjectByID.of(len(all)), s.subjectWithinByID.of(len(all)), argsOf(all, tenant)...)
 	for _, row := range found {
 		if q := pick(all, string(row.person.ID)); q != nil {
 			q.answer = row
@@ -313,34 +310,35 @@ type subjectRow struct {
 	nested         bool
 }
 
-// subjectsOf runs a query for users u, all of one snapshot. Nests is what is remembered
-// of the tenant's groups.
-func (r reader) subjectsOf(ctx context.Context, nests *atomic.Bool, from string, args ...any) ([]subjectRow, error) {
-	whole := nests.Load()
-	found, err := r.subjectRows(ctx, whole, from, args)
-	if err != nil || len(found) == 0 || found[0].nested == whole {
+// subjectsOf runs a query for users u, all of one snapshot, or, where groups are within
+// groups, another that has withinColumn. Nests is what is remembered of that.
+func (r reader) subjectsOf(ctx context.Context, nests *atomic.Bool, query, withinQuery string, args ...any) ([]subjectRow, error) {
+	if nests.Load() {
+		found, err := r.subjectRows(ctx, true, withinQuery, args)
+		if err == nil && len(found) > 0 && !found[0].nested {
+			nests.Store(false)
+		}
 		return found, err
 	}
-	nests.Store(found[0].nested)
-	if found[0].nested {
+	found, err := r.subjectRows(ctx, false, query, args)
+	if err == nil && len(found) > 0 && found[0].nested {
+		nests.Store(true)
 		// The whole question again, so that the answer is of one snapshot.
-		return r.subjectRows(ctx, true, from, args)
+		return r.subjectRows(ctx, true, withinQuery, args)
 	}
-	return found, nil
+	return found, err
 }
 
-func (r reader) subjectRows(ctx context.Context, nested bool, from string, args []any) (found []subjectRow, err error) {
-	query := `SELECT ` + subjectColumns + ` FROM ` + from
-	if nested {
-		query = `SELECT ` + subjectColumns + withinColumn + ` FROM ` + from
-	}
+func (r reader) subjectRows(ctx context.Context, nested bool, query string, args []any) (found []subjectRow, err error) {
 	st, release, err := r.prepare(ctx, query)
 	if err != nil {
 		return nil, r.pool.dialect.classify(err)
 	}
 	defer release()
-	// Not watched for its end, like all point reads (reader.row).
-	rows, err := st.Stmt.QueryContext(context.WithoutCancel(ctx), args...)
+	if ctx.Done() != nil {
+		ctx = context.WithoutCancel(ctx) // not watched for its end, like all point reads (reader.row)
+	}
+	rows, err := st.Stmt.QueryContext(ctx, args...)
 	if err != nil {
 		return nil, r.pool.dialect.classify(err)
 	}

@@ -41,6 +41,11 @@ func (p *pool) prepare(ctx context.Context, query string) (st *sqlx.Stmt, releas
 	if st := p.prepared(query); st != nil {
 		return st, func() {}, nil
 	}
+	return p.prepareAlone(ctx, query)
+}
+
+// prepareAlone prepares a statement on a connection for the caller alone.
+func (p *pool) prepareAlone(ctx context.Context, query string) (st *sqlx.Stmt, release func(), err error) {
 	conn, err := p.db.Connx(ctx)
 	if err != nil {
 		return nil, nil, err

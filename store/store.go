@@ -179,7 +179,9 @@ type Store struct {
 	refusals   map[refusalsOf]*refusals
 	logChecks  logChecks
 	subjects   gather[TenantID, subjectRow]
-	shown      gather[ConnectionRef, User]
+	shown      gather[ConnectionRef, *User]
+	// The queries of both; subjectWithinByID is for tenants with groups within groups.
+	subjectByID, subjectWithinByID, shownByID byID
 }
 
 // Open connects to the database at url, sqlite://FILE or postgres://…, and
@@ -210,6 +212,8 @@ func Open(ctx context.Context, url string, opts Options) (*Store, error) {
 		s.batch = batch{commit: s.insertTogether}
 	}
 	s.subjects.query, s.shown.query = s.askSubjects, s.askShown
+	s.subjectByID, s.subjectWithinByID = d.usersByID(subjectColumns, ""), d.usersByID(subjectColumns+withinColumn, "")
+	s.shownByID = d.usersByID(`u.id, u.doc, u.version, u.created_at, u.modified_at, `+d.groupsOfUser, ` AND u.connection_id = ?`)
 	if s.now == nil {
 		s.now = time.Now
 	}

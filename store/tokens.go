@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -124,15 +125,10 @@ func (tx *Tx) RevokeToken(ctx context.Context, c Connection, idOrHint string) (T
 // ErrNotFound when there is none or it no longer lives; a token that no longer
 // lives comes with the error, to be named in records and never in an answer.
 func (s *Store) Authenticate(ctx context.Context, secret string) (Token, error) {
-	hash := sha256.Sum256([]byte(secret))
 	now := s.now()
-	t, round, ok := s.tokens.get(hash, now)
-	if !ok {
-		err := s.get(ctx, &t, tokenQuery(secret), hash[:])
-		if err != nil {
-			return Token{}, fmt.Errorf("token: %w", err)
-		}
-		s.tokens.put(hash, t, now, round)
+	t, err := s.tokens.find(secret, now, func(t *Token, hash []byte) error { return s.get(ctx, t, tokenQuery(secret), hash) })
+	if err != nil {
+		return Token{}, fmt.Errorf("token: %w", err)
 	}
 	if !t.Live(now) {
 		return t, fmt.Errorf("token …%s: %w", t.Hint, ErrNotFound)
@@ -187,6 +183,21 @@ type secretCache[T any] struct {
 type cachedSecret[T any] struct {
 	what  T
 	until time.Time
+}
+
+// find gives what a secret stands for, by read from the database where it isn't known.
+func (c *secretCache[T]) find(secret string, now time.Time, read func(what *T, hash []byte) error) (T, error) {
+	hash := sha256.Sum256([]byte(secret))
+	what, round, ok := c.get(hash, now)
+	if ok {
+		return what, nil
+	}
+	fresh := new(T)
+	if err := read(fresh, bytes.Clone(hash[:])); err != nil {
+		return what, err
+	}
+	c.put(hash, *fresh, now, round)
+	return *fresh, nil
 }
 
 func (c *secretCache[T]) get(hash [sha256.Size]byte, now time.Time) (what T, round int, ok bool) {

@@ -61,34 +61,30 @@ func (s *Store) ShownUser(ctx context.Context, c ConnectionRef, id UserID) (User
 	}
 	u, err := s.shown.about(c, string(id))
 	if err == nil {
-		err = s.addIndirect(ctx, c, &u)
+		err = s.addIndirect(ctx, c, u)
 	}
 	if err != nil {
 		return User{}, fmt.Errorf("user %s: %w", id, err)
 	}
-	return u, nil
+	return *u, nil
 }
 
 // askShown answers questions for ShownUser.
-func (s *Store) askShown(c ConnectionRef, all []*asked[User]) error {
+func (s *Store) askShown(c ConnectionRef, all []*asked[*User]) error {
 	d := s.pool.dialect
-	from, args := `users u WHERE u.tenant_id = ? AND u.id = ? AND u.connection_id = ?`, []any{c.Tenant, all[0].id, c.ID}
-	if len(all) > 1 {
-		from, args = `(`+d.fewRows+`) w `+d.each("users", "u.tenant_id = ? AND u.id = w.id AND u.connection_id = ?"), []any{idsOf(all), c.Tenant, c.ID}
-	}
-	st, release, err := s.prepare(context.Background(), `SELECT u.id, u.doc, u.version, u.created_at, u.modified_at, `+d.groupsOfUser+` FROM `+from)
+	st, release, err := s.prepare(context.Background(), s.shownByID.of(len(all)))
 	if err != nil {
 		return d.classify(err)
 	}
 	defer release()
-	rows, err := st.Stmt.Query(args...)
+	rows, err := st.Stmt.Query(argsOf(all, c.Tenant, string(c.ID))...)
 	if err != nil {
 		return d.classify(err)
 	}
 	defer rows.Close()
 	for rows.Next() {
-		var u User
-		if err := rows.Scan(&u.ID, &u.Doc, &u.Version, &u.CreatedAt, &u.ModifiedAt, &u.Groups); err != nil {
+		u := new(User)
+		if err := rows.Scan((*string)(&u.ID), &u.Doc, &u.Version, &u.CreatedAt, &u.ModifiedAt, &u.Groups); err != nil {
 			return err
 		}
 		if q := pick(all, string(u.ID)); q != nil {

@@ -100,8 +100,8 @@ func (b *lineBuffer) request(r slog.Record) (ok bool) {
 
 // appendText adds a JSON string. Most have nothing to escape.
 func appendText(line []byte, s string) []byte {
-	for i := range len(s) {
-		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf {
+	for _, c := range s {
+		if c < ' ' || c == '"' || c == '\\' || c == utf8.RuneError || c == '\u2028' || c == '\u2029' {
 			escaped, _ := json.Marshal(s) // any string can be marshalled
 			return append(line, escaped...)
 		}

@@ -95,6 +95,9 @@ func cleanPath(p string) string {
 	for strings.Contains(p, "//") {
 		p = strings.ReplaceAll(p, "//", "/")
 	}
+	if strings.HasPrefix(p, "/") && !strings.Contains(p, "/.") {
+		return p // as most are
+	}
 	if clean := path.Clean(p); p == clean || p == clean+"/" {
 		return p
 	}
