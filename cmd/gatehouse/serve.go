@@ -52,7 +52,7 @@ func (c *serveCmd) Run(a *app) error {
 // GOMEMLIMIT count more.
 func tuneCollector() {
 	if os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetGCPercent(300)
+		debug.SetGCPercent(500)
 		debug.SetMemoryLimit(512 << 20)
 	}
 }
