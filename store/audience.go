@@ -57,6 +57,9 @@ func somebodies(groups, nested bool) readSomebody {
 // somebodies runs a query for users or groups, all of one snapshot, and gives the
 // policy of that one, too; none if there is nobody.
 func (s *Store) somebodies(ctx context.Context, tenant TenantID, groups bool, from string, args ...any) ([]Somebody, *access.Policy, error) {
+	if !groups {
+		args = forTenant(tenant, args)
+	}
 	nests := &s.policies.of(tenant).nests
 	var all []Somebody
 	policy, err := s.together(ctx, tenant, func(r reader) (Revision, error) {

@@ -29,7 +29,7 @@ func (s *Store) SubjectQueries(tenant TenantID, who Who) (queries []string, args
 	for _, columns := range []string{subjectColumns, subjectColumns + withinColumn} {
 		queries = append(queries, s.pool.db.Rebind(`SELECT `+columns+` FROM `+from))
 	}
-	return queries, args
+	return queries, forTenant(tenant, args)
 }
 
 // SessionQuery is the SQL that Session asks with.

@@ -236,9 +236,15 @@ func (w Who) find(tenant TenantID) (string, []any, error) {
 // what says whether the account is live, the policy's revision, her groups, and
 // whether any group is within another at all.
 const subjectColumns = `u.id, u.active, ` + personColumn + `,
-	(SELECT r.revision FROM policies r WHERE r.tenant_id = u.tenant_id),
+	(SELECT r.revision FROM policies r WHERE r.tenant_id = ?),
 	COALESCE((SELECT string_agg(CAST(m.group_id AS text), ',') FROM members m WHERE m.tenant_id = u.tenant_id AND m.user_id = u.id), ''),
-	EXISTS (SELECT 1 FROM subgroups s WHERE s.tenant_id = u.tenant_id)`
+	EXISTS (SELECT 1 FROM subgroups s WHERE s.tenant_id = ?)`
+
+// forTenant are the arguments of subjectColumns, for what is the same for everybody and
+// so is looked up once, in front of those of the rest of the query.
+func forTenant(tenant TenantID, rest []any) []any {
+	return append([]any{string(tenant), string(tenant)}, rest...)
+}
 
 // withinColumn are the groups that a user u is in through others: each group
 // within another, as the two ids. Planning for it takes longer than all the rest,
@@ -278,7 +284,7 @@ func (r reader) subjectNamed(ctx context.Context, tenant TenantID, who Who, nest
 		return row, err
 	}
 	query := `SELECT ` + subjectColumns
-	found, err := r.subjectsOf(ctx, nests, query+` FROM `+from, query+withinColumn+` FROM `+from, args...)
+	found, err := r.subjectsOf(ctx, nests, query+` FROM `+from, query+withinColumn+` FROM `+from, forTenant(tenant, args)...)
 	switch {
 	case err != nil:
 		return row, err
@@ -293,7 +299,7 @@ func (r reader) subjectNamed(ctx context.Context, tenant TenantID, who Who, nest
 // askSubjects answers questions about people by their ids.
 func (s *Store) askSubjects(tenant TenantID, all []*asked[subjectRow]) error {
 	found, err := s.subjectsOf(context.Background(), &s.policies.of(tenant).nests,
-		s.subjectByID.of(len(all)), s.subjectWithinByID.of(len(all)), argsOf(all, tenant)...)
+		s.subjectByID.of(len(all)), s.subjectWithinByID.of(len(all)), forTenant(tenant, argsOf(all, tenant))...)
 	for _, row := range found {
 		if q := pick(all, string(row.person.ID)); q != nil {
 			q.answer = row
