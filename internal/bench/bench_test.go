@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -22,12 +23,9 @@ import (
 	"gatehouse/internal/pgtest"
 )
 
-// TestMain is the floor too, which is this program under another name.
+// TestMain is the floor too, and whatever else the program starts itself as.
 func TestMain(m *testing.M) {
-	if len(os.Args) == 3 && os.Args[1] == floorCommand {
-		fmt.Fprintln(os.Stderr, serveFloor(os.Args[2]))
-		os.Exit(1)
-	}
+	beOther()
 	os.Exit(pgtest.Main(m))
 }
 
@@ -288,6 +286,40 @@ func TestUndoingIsNotTimed(t *testing.T) {
 }
 
 // A request that had to wait for one before it was late for its client.
+// TestDisturbing has another process disturb, and finds what is wrong with its answers.
+func TestDisturbing(t *testing.T) {
+	t.Parallel()
+	var asked atomic.Int64
+	s := testServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		if asked.Add(1); r.URL.Path == "/busy" {
+			w.WriteHeader(http.StatusTooManyRequests)
+		}
+		w.Write(body)
+	}))
+	disturbed := func(status int, paths ...string) error {
+		var requests []request
+		for _, path := range paths {
+			requests = append(requests, request{method: "PUT", path: path, body: []byte("something"), status: status})
+		}
+		before := asked.Load()
+		end, err := startDisturbing(t.Context(), s, requests)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for asked.Load() == before {
+			runtime.Gosched()
+		}
+		return end()
+	}
+	if err := disturbed(200, "/a", "/busy"); err != nil {
+		t.Errorf("right answers: got %v, want no error", err)
+	}
+	if err := disturbed(204, "/a"); err == nil || !strings.Contains(err.Error(), "got status 200, want 204 or 429: something") {
+		t.Errorf("a wrong answer: got %v, want it told", err)
+	}
+}
+
 func TestPacedLatencyCountsFromWhenItWasDue(t *testing.T) {
 	t.Parallel()
 	s := testServer(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-time.After(20 * time.Millisecond) }))

@@ -11,8 +11,8 @@ import (
 // Fairness: one tenant sends what is costly, as fast as it is answered, while
 // another goes on at a moderate rate. The other must not notice.
 
-// disturbance gives the requests of the tenant that disturbs.
-type disturbance func(w *world, group string) (next func(i int) request)
+// disturbance gives the requests of the tenant that disturbs, one after the other.
+type disturbance func(w *world, group string) []request
 
 func fairJobs(z sizes) (list []job) {
 	for _, d := range []struct {
@@ -56,10 +56,12 @@ func fairJob(load func(context.Context, *directory) (side, error), disturb distu
 		if err != nil {
 			return ours, against, err
 		}
-		next := disturb(w, group)
+		requests := disturb(w, group)
 		ours = against
 		ours.name, against.name = "disturbed", "quiet"
-		ours.during = func(ctx context.Context) error { return w.ours.keepAsking(ctx, next) }
+		ours.beside = func(ctx context.Context) (end func() error, err error) {
+			return startDisturbing(ctx, w.ours.server, requests)
+		}
 		return ours, against, nil
 	}
 }
@@ -108,46 +110,19 @@ func patchModerately(ctx context.Context, d *directory) (side, error) {
 	return s, nil
 }
 
-// keepAsking makes requests over two connections until ctx ends. To be told to
-// come back later is a right answer here; a fault of the server is none.
-func (d *directory) keepAsking(ctx context.Context, next func(i int) request) error {
-	const conns = 2
-	ended := make(chan error, conns)
-	for n := range conns {
-		go func() {
-			c := &conn{server: d.server}
-			defer c.close()
-			for i := n; ctx.Err() == nil; i++ {
-				r := next(i)
-				status, body, _, err := c.do(r)
-				if err == nil && status != r.status && status != 429 {
-					err = fmt.Errorf("%s %s: got status %d, want %d or 429: %s", r.method, r.path, status, r.status, shorten(body))
-				}
-				if err != nil {
-					ended <- err
-					return
-				}
-			}
-			ended <- nil
-		}()
-	}
-	return firstOf(<-ended, <-ended)
-}
-
 func putGroup(group string, members []string) request {
 	return request{method: "PUT", path: "/Groups/" + group, status: 200,
 		body: fmt.Appendf(nil, `{"schemas":["urn:ietf:params:scim:schemas:core:2.0:Group"],"displayName":%q,"members":%s}`, group, memberList(members))}
 }
 
 // replacing exchanges half of the members of a large group each time.
-func replacing(w *world, group string) (next func(i int) request) {
+func replacing(w *world, group string) []request {
 	size := w.sizes.group
-	puts := []request{putGroup(group, w.ours.users[:size]), putGroup(group, w.ours.users[size/2:size/2+size])}
-	return func(i int) request { return puts[i%2] }
+	return []request{putGroup(group, w.ours.users[:size]), putGroup(group, w.ours.users[size/2:size/2+size])}
 }
 
 // largeBodies names few members over and over, up to the largest body allowed.
-func largeBodies(w *world, group string) (next func(i int) request) {
+func largeBodies(w *world, group string) []request {
 	few := w.ours.users[:smallGroup]
 	small := putGroup(group, few)
 	r := putGroup(group, few)
@@ -155,11 +130,10 @@ func largeBodies(w *world, group string) (next func(i int) request) {
 	again := strings.ReplaceAll(","+strings.Trim(memberList(few), "[]"), "{", "\n"+strings.Repeat(" ", 32)+"{")
 	fill := strings.Repeat(again, (w.body-len(small.body))/len(again))
 	r.body = append(r.body[:len(r.body)-len("]}")], fill+"]}"...)
-	return func(int) request { return r }
+	return []request{r}
 }
 
 // scanning looks for somebody by what no index knows.
-func scanning(*world, string) (next func(i int) request) {
-	r := request{method: "GET", path: "/Users?filter=" + url.QueryEscape(`name.familyName co "nobody"`), status: 200}
-	return func(int) request { return r }
+func scanning(*world, string) []request {
+	return []request{{method: "GET", path: "/Users?filter=" + url.QueryEscape(`name.familyName co "nobody"`), status: 200}}
 }

@@ -52,11 +52,10 @@ type side struct {
 	*directory
 	name string
 	next func(i int) request
-	// before makes ready for a round; during goes on beside it until ctx ends, which
-	// is when the last request is due; after checks what single answers can't show.
-	// All may be nil.
+	// before makes ready for a round; beside begins what goes on beside it, and gives
+	// what ends that; after checks what single answers can't show. All may be nil.
 	before func() error
-	during func(ctx context.Context) error
+	beside func(ctx context.Context) (end func() error, err error)
 	after  func() error
 }
 
@@ -198,17 +197,14 @@ func (j job) measure(ctx context.Context, s side, length time.Duration, requests
 	if requests > 0 {
 		length = time.Hour
 	}
-	beside := make(chan error, 1)
-	besideCtx, enough := context.WithTimeout(ctx, length)
-	defer enough()
-	if s.during != nil {
-		go func() { beside <- s.during(besideCtx) }()
-	} else {
-		beside <- nil
+	end := func() error { return nil }
+	if s.beside != nil {
+		if end, err = s.beside(ctx); err != nil {
+			return m, fmt.Errorf("%s: %w", s.name, err)
+		}
 	}
 	m, err = run(ctx, s.server, load{conns: j.conns, limit: length, requests: requests, every: j.every, next: s.next})
-	enough()
-	err = errors.Join(err, <-beside)
+	err = errors.Join(err, end())
 	if err == nil && s.after != nil {
 		err = s.after()
 	}

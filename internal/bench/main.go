@@ -38,10 +38,7 @@ type settings struct {
 }
 
 func main() {
-	if len(os.Args) == 3 && os.Args[1] == floorCommand {
-		fmt.Fprintln(os.Stderr, serveFloor(os.Args[2]))
-		os.Exit(1)
-	}
+	beOther()
 	s := settings{sizes: full}
 	choose := func(z sizes) func(string) error {
 		return func(string) error { s.sizes = z; return nil }
@@ -63,6 +60,25 @@ func main() {
 	if err != nil || !ok {
 		os.Exit(1)
 	}
+}
+
+// beOther is the program under its other names, of processes that it starts itself. It
+// returns if that isn't asked for.
+func beOther() {
+	var err error
+	switch {
+	case len(os.Args) == 3 && os.Args[1] == floorCommand:
+		err = serveFloor(os.Args[2])
+	case len(os.Args) == 2 && os.Args[1] == disturbCommand:
+		err = disturb(os.Stdin, os.Stdout)
+	default:
+		return
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(0)
 }
 
 // bench runs what the settings ask for; ok says that nothing was broken.
