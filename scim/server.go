@@ -103,7 +103,7 @@ func New(ctx context.Context, st *store.Store, opts Options) (*Server, error) {
 	return &Server{
 		store: st, opts: opts, cursorKey: key, recorder: newRecorder(st, opts),
 		heavy: turns{n: heavyTurns}, bodies: turns{n: bodyTurns},
-		cores: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1)), firstUse: make(chan struct{}, 1),
+		cores: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-2)), firstUse: make(chan struct{}, 1),
 	}, nil
 }
 
@@ -420,7 +420,8 @@ func (h *held) letGo() {
 }
 
 // takeCore waits for one of the processors that long work may have, and gives it
-// back when called again. One is always left for the requests of everybody else.
+// back when called again. One is always left for the requests of everybody else, and the
+// one that the program has more than the machine.
 func (s *Server) takeCore() (leave func()) {
 	s.cores <- struct{}{}
 	return func() { <-s.cores }
