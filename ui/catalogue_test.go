@@ -117,6 +117,7 @@ func TestMistakesStandBesideTheField(t *testing.T) {
 			{why: "a long key", path: "/products/add/product", field: "key", typed: long, want: "At most 200 characters."},
 			{why: "a name of two lines", path: "/products/add/product", field: "name", typed: "a\tb", want: "Write it on one line.", more: []string{"key", "x"}},
 			{why: "bytes that are no text", path: "/products/add/product", field: "name", typed: "a\xffb", want: "Write it on one line.", more: []string{"key", "x"}},
+			{why: "a name that turns what follows", path: "/products/add/product", field: "name", typed: "a\u202eb", want: "It has an unseen character in it that turns the direction of writing: type it anew.", more: []string{"key", "x"}},
 			{why: "a level twice", path: "/products/add/product", field: "levels", typed: "view\nview", want: "view is there twice.", more: []string{"key", "x"}},
 			{why: "a level that roles give", path: "/products/clicktime/details", field: "levels", typed: "view", want: "Supervisor still gives maintain. Choose another level there first."},
 			{why: "no level", path: "/products/clicktime/details", field: "levels", want: "Supervisor still gives maintain. Choose another level there first."},

@@ -305,7 +305,7 @@ func TestNamesAreText(t *testing.T) {
 		typed := url.QueryEscape("x " + name) // some have no word in them that could be found
 		for _, path := range []string{"/people?q=" + typed, "/search?q=" + typed} {
 			got := g.get(sam, path)
-			if !strings.Contains(got.Find("#people-list, #found").Text(), name) {
+			if !strings.Contains(got.Find("#people-list, #found").Text(), store.Straight(name)) {
 				t.Errorf("%q is not shown as it is: %s", name, got.text("main"))
 			}
 			if got.Find("main script, main img, [onerror]").Length() > 0 {

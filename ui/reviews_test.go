@@ -361,6 +361,7 @@ func TestReviewFormsThatLie(t *testing.T) {
 		"about somebody not in it":     {action + "&d." + string(g.users["noor.mulder@waterland.example"]) + "=" + sayRemove, 400},
 		"about an id that is none":     {action + "&d.x=" + sayRemove, 400},
 		"a reason too long":            {action + "&why." + string(g.users[sam]) + "=" + strings.Repeat("x", 301), 400},
+		"a reason that turns":          {action + "&why." + string(g.users[sam]) + "=%E2%80%AEx", 400},
 		"another review's, not there":  {strings.Replace(action, "/reviews/0", "/reviews/1", 1), 404},
 		"all decisions of another one": {form, 400},
 	} {
