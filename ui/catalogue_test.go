@@ -152,6 +152,13 @@ func TestMistakesStandBesideTheField(t *testing.T) {
 			if got.status != 200 || got.Find("#impact [role=alert] li").Length() == 0 || got.Find("#impact form").Length() > 0 {
 				t.Errorf("%s: %d: %s", why, got.status, got.text("main"))
 			}
+			// Whoever is told to end the grants is told of the tick for it, where there is one.
+			says := got.text("#impact [role=alert]")
+			if tick := got.Find("input[name=end]").Length() > 0; strings.Contains(says, "still granted") && strings.Contains(says, "Tick above") != tick {
+				t.Errorf("%s, with a tick for the grants: %v: %s", why, tick, says)
+			} else if strings.HasPrefix(why, "a role that is granted") && !tick {
+				t.Errorf("%s: nothing to tick: %s", why, got.text("main"))
+			}
 			if got := g.post(sam, path, url.Values{"digest": {"x"}, "key": {store.NewProposalKey()}}); got.status != 409 {
 				t.Errorf("%s, saved all the same: %d: %s", why, got.status, got.text("main"))
 			}
