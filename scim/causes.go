@@ -95,12 +95,29 @@ func causeOf(status int, scimType, detail string) string {
 	return "our-mistake"
 }
 
-// CauseOf explains a code in English; one that nobody knows explains itself.
-func CauseOf(code string) Cause { return CauseIn("en", code) }
+// CauseOf explains a code in English, to whoever uses the command line; one that
+// nobody knows explains itself.
+func CauseOf(code string) Cause { return explained("en", code) }
 
-// CauseIn explains a code in a language of the console: nl is Dutch, and any other
-// English.
+// CauseIn explains a code to a reader of the console in her language: nl is Dutch, and
+// any other English.
 func CauseIn(lang, code string) Cause {
+	c := explained(lang, code)
+	c.Happened, c.Entra, c.Okta = inConsole.Replace(c.Happened), inConsole.Replace(c.Entra), inConsole.Replace(c.Okta)
+	return c
+}
+
+// inConsole puts where the console has something for what the command line says.
+var inConsole = strings.NewReplacer(
+	newToken, "Make a token here, in the settings of this connection under Tokens or in its set-up guide, and paste it",
+	"'gatehouse token list' shows when", "The settings of this connection show under Tokens when",
+	"both are printed together", "its settings show the URL and make a token",
+	"Compare with 'gatehouse client show'. For a secret: 'gatehouse client secret add' makes another.",
+	"Compare with the settings of this connection under OAuth instead of a token, where a client secret can be made, too.",
+	"a token of 'gatehouse token add'", "a token, made in the settings of this connection under Tokens",
+)
+
+func explained(lang, code string) Cause {
 	known, unknown := causes, Cause{Code: code, Title: code, Happened: "This version of Gatehouse has no words for it.", Entra: "See the answer of the example.", Okta: "See the answer of the example."}
 	if lang == "nl" {
 		known, unknown.Happened = dutchCauses, "Deze versie van Gatehouse heeft er geen woorden voor."

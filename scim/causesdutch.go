@@ -7,7 +7,7 @@ package scim
 const (
 	dutchEntraNothing = "Niets: Entra probeert het zelf opnieuw."
 	dutchOktaAgain    = "Niets, of probeer de taak opnieuw onder Dashboard > Tasks als het voorbij is."
-	dutchNewToken     = "Voer 'gatehouse token add' uit, plak het token dat het toont"
+	dutchNewToken     = "Maak hier een token, bij de instellingen van deze koppeling onder Tokens of in haar stappenplan, en plak het"
 	dutchEntraToken   = dutchNewToken + " in Provisioning > Connectivity (Admin credentials) als Secret token, zonder het woord Bearer, en kies Test connection."
 	dutchOktaToken    = dutchNewToken + " in Provisioning > Integration als token, met het woord Bearer ervoor als het veld een hele kopregel is, en kies Test API Credentials."
 	dutchEntraMapping = "Provisioning > Attribute mapping: bekijk het attribuut dat het antwoord noemt"
@@ -23,18 +23,18 @@ var dutchCauses = []Cause{
 		"Zo'n token is hier nooit gemaakt. Er ontbreekt misschien een deel, of er staat iets omheen.",
 		dutchEntraToken, dutchOktaToken},
 	{causeDeadToken, "Het token is verlopen of ingetrokken",
-		"Het heeft ooit gewerkt. 'gatehouse token list' toont wanneer het eindigde.",
+		"Het heeft ooit gewerkt. De instellingen van deze koppeling tonen onder Tokens wanneer het eindigde.",
 		dutchEntraToken + " Staat Entra in quarantine, herstart dan provisioning.", dutchOktaToken},
 	{causeOtherToken, "Het token hoort bij een andere koppeling",
 		"Het token is goed, maar voor een andere SCIM-URL dan die is aangeroepen.",
-		"Plak URL en token van dezelfde koppeling: beide worden samen getoond.", "Plak URL en token van dezelfde koppeling: beide worden samen getoond."},
+		"Plak URL en token van dezelfde koppeling: haar instellingen tonen de URL en maken een token.", "Plak URL en token van dezelfde koppeling: haar instellingen tonen de URL en maken een token."},
 	{causeWrongClient, "De OAuth-client kon zich niet bewijzen",
 		"Het client-id, of het geheim of de assertion die het bewijst, is fout, verlopen, ingetrokken of al gebruikt. Het log heeft de oorzaak onder het id van het verzoek.",
-		"Vergelijk met 'gatehouse client show'. Voor een geheim: 'gatehouse client secret add' maakt een nieuw. Voor een federatie: issuer, subject en audience moeten die zijn die Entra toont.",
-		"Okta vraagt zo geen toegangstokens aan: gebruik een token van 'gatehouse token add'."},
+		"Vergelijk met de instellingen van deze koppeling onder OAuth in plaats van een token, waar ook een clientgeheim gemaakt kan worden. Voor een federatie: issuer, subject en audience moeten die zijn die Entra toont.",
+		"Okta vraagt zo geen toegangstokens aan: gebruik een token, gemaakt bij de instellingen van deze koppeling onder Tokens."},
 	{causeTokenRequest, "Het verzoek om een toegangstoken klopt niet",
 		"Het antwoord zegt wat eraan mankeert.",
-		"Controleer de token-URL, en dat de grant client credentials is.", "Okta vraagt zo geen toegangstokens aan: gebruik een token van 'gatehouse token add'."},
+		"Controleer de token-URL, en dat de grant client credentials is.", "Okta vraagt zo geen toegangstokens aan: gebruik een token, gemaakt bij de instellingen van deze koppeling onder Tokens."},
 	{"user-name-taken", "De userName is bezet",
 		"Iemand van deze koppeling heeft die userName, misschien in andere letters, en de provider vond die persoon niet voordat hij aanmaakte.",
 		"Vergelijk op userName: Attribute mapping > userName > Match objects using this attribute, precedence 1. Is dat al zo, dan krijgen twee personen in Entra één userName: geef een van de twee een andere.",

@@ -276,8 +276,8 @@ func TestCausesAreExplainedInDutch(t *testing.T) {
 		t.Errorf("%d causes in Dutch, %d in English", len(dutchCauses), len(causes))
 	}
 	literal := regexp.MustCompile(`'gatehouse [a-z ]+'|/[A-Z]\w+|/v2|RFC \d+|max-body|rate-limit|userPrincipalName|Switch\(.*\)|emails\[.*\]\.value`)
-	for i, english := range append(slices.Clone(causes), Cause{Code: "x", Title: "x"}) {
-		dutch := CauseIn("nl", english.Code)
+	for i, known := range append(slices.Clone(causes), Cause{Code: "x"}) {
+		english, dutch := CauseIn("en", known.Code), CauseIn("nl", known.Code)
 		for j, pair := range [][2]string{{dutch.Title, english.Title}, {dutch.Happened, english.Happened}, {dutch.Entra, english.Entra}, {dutch.Okta, english.Okta}} {
 			same := pair[0] == pair[1] && !strings.HasPrefix(pair[0], "Provisioning > Integration") // which is all names
 			if got, want := literal.FindAllString(pair[0], -1), literal.FindAllString(pair[1], -1); english.Code != "x" && (pair[0] == "" || same || !slices.Equal(got, want)) {
@@ -288,8 +288,35 @@ func TestCausesAreExplainedInDutch(t *testing.T) {
 	if got := CauseIn("nl", "x"); got.Title != "x" || !strings.HasPrefix(got.Happened, "Deze versie") {
 		t.Errorf("what nobody knows: %+v", got)
 	}
-	if got := CauseIn("de", "filter"); got != CauseOf("filter") {
+	if got := CauseIn("de", "wrong-token"); got != CauseIn("en", "wrong-token") {
 		t.Errorf("in another language: %+v, want English", got)
+	}
+}
+
+// TestCausesNameWhatTheReaderHas holds that the console sends nobody to a command line,
+// and the command line nobody to a page.
+func TestCausesNameWhatTheReaderHas(t *testing.T) {
+	t.Parallel()
+	commands := 0
+	for _, c := range causes {
+		for lang, shown := range map[string]Cause{"en": CauseIn("en", c.Code), "nl": CauseIn("nl", c.Code)} {
+			if text := fmt.Sprint(shown); strings.Contains(text, "'gatehouse") || strings.Contains(text, "printed") {
+				t.Errorf("the console says in %s: %s", lang, text)
+			}
+		}
+		here, there := CauseOf(c.Code), CauseIn("en", c.Code)
+		if here != c {
+			t.Errorf("the command line says %+v, want %+v", here, c)
+		}
+		if names := strings.Contains(fmt.Sprint(c), "'gatehouse"); names {
+			commands++
+			if !strings.Contains(fmt.Sprint(there), "settings of this connection") {
+				t.Errorf("the console doesn't say where: %+v", there)
+			}
+		}
+	}
+	if commands < 4 {
+		t.Errorf("%d causes name a command: the test looks at too few", commands)
 	}
 }
 

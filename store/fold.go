@@ -1,7 +1,9 @@
 package store
 
 import (
+	"strings"
 	"time"
+	"unicode"
 
 	"golang.org/x/text/cases"
 	"golang.org/x/text/unicode/norm"
@@ -39,6 +41,25 @@ func lowerASCII(s string) string {
 	}
 	return s
 }
+
+// Straight is a text for people to read: without the characters that turn the
+// direction of writing (UAX #9, Bidi_Control). In "Bob\u202e nimdA" one of them turns
+// round whatever follows in the line, which isn't Bob's to say. Programs get texts
+// as they are.
+func Straight(s string) string {
+	if strings.IndexFunc(s, Turns) < 0 {
+		return s
+	}
+	return strings.Map(func(c rune) rune {
+		if Turns(c) {
+			return -1
+		}
+		return c
+	}, s)
+}
+
+// Turns reports whether a character turns the direction of writing, unseen.
+func Turns(c rune) bool { return c >= 0x61c && unicode.Is(unicode.Bidi_Control, c) }
 
 // SearchTime writes an instant as searchable documents hold it: UTC with
 // exactly three decimals, so that text order is time order.

@@ -237,31 +237,60 @@ func (l *PeopleList) addressed(address string) *part {
 
 // named is about those whose names have a word that begins like each of some.
 func (l *PeopleList) named(ctx context.Context, words []string) (*part, error) {
-	sought, err := l.sought(ctx, words)
+	spelled := make([][]string, len(words))
+	for i, word := range words {
+		var err error
+		if spelled[i], err = l.spelled(ctx, word); err != nil {
+			return nil, err
+		}
+	}
+	sought, err := l.sought(ctx, spelled)
 	if err != nil {
 		return nil, err
 	}
 	p := &part{exact: len(sought) == len(words)}
 	for i, word := range sought {
-		p.ids.add([2]string{``, ` INTERSECT `}[min(i, 1)]+`SELECT id FROM (`+usersByWord+fmt.Sprintf(`) w%d`, i), usersBegunBy(l.tenant, word)...)
+		query, args := usersBegunBy(l.tenant, word)
+		p.ids.add([2]string{``, ` INTERSECT `}[min(i, 1)]+`SELECT id FROM (`+query+fmt.Sprintf(`) w%d`, i), args...)
 	}
-	for i, word := range words {
-		p.where.add([2]string{``, ` AND `}[min(i, 1)]+l.dialect.hasWord, l.dialect.wordPattern(word))
+	for i, word := range spelled {
+		p.where.add([2]string{`(`, ` AND (`}[min(i, 1)])
+		for j, one := range word {
+			p.where.add([2]string{``, ` OR `}[min(j, 1)]+l.dialect.hasWord, l.dialect.wordPattern(one))
+		}
+		p.where.add(`)`)
 	}
 	return p, nil
 }
 
-// sought picks the words to look for in the indexes: the first that few have, or
-// those that not everybody has.
-func (l *PeopleList) sought(ctx context.Context, words []string) (sought []string, err error) {
-	for _, word := range slices.SortedFunc(slices.Values(words), func(a, b string) int { return cmp.Compare(len(b), len(a)) }) {
+// spelled is how a word may be spelled, if anybody's name has another spelling of it:
+// mostly nobody's has, and then those needn't be looked for.
+func (l *PeopleList) spelled(ctx context.Context, word string) ([]string, error) {
+	all := spellings(word)
+	if len(all) == 1 {
+		return all, nil
+	}
+	var n int
+	query, args := usersBegunBy(l.tenant, all[1:])
+	err := l.store.get(ctx, &n, `SELECT COUNT(*) FROM (SELECT id FROM (`+query+`) w LIMIT 1) n`, args...)
+	if n == 0 {
+		all = all[:1]
+	}
+	return all, err
+}
+
+// sought picks the words to look for in the indexes, each with its spellings: the
+// first that few have, or those that not everybody has.
+func (l *PeopleList) sought(ctx context.Context, words [][]string) (sought [][]string, err error) {
+	for _, word := range slices.SortedFunc(slices.Values(words), func(a, b []string) int { return cmp.Compare(len(b[0]), len(a[0])) }) {
 		var n int
-		err := l.store.get(ctx, &n, `SELECT COUNT(*) FROM (SELECT id FROM (`+usersByWord+`) w LIMIT ?) n`, append(usersBegunBy(l.tenant, word), maxCommon+1)...)
+		query, args := usersBegunBy(l.tenant, word)
+		err := l.store.get(ctx, &n, `SELECT COUNT(*) FROM (SELECT id FROM (`+query+`) w LIMIT ?) n`, append(args, maxCommon+1)...)
 		switch {
 		case err != nil:
 			return nil, err
 		case n <= maxFew:
-			return []string{word}, nil
+			return [][]string{word}, nil
 		case n <= maxCommon:
 			sought = append(sought, word)
 		}

@@ -45,6 +45,27 @@ func furtherWords(displayName, userName string) []string {
 	})
 }
 
+// dotted is what case folding makes of İ: an i with a dot of its own. Who types an i
+// means it, too.
+const dotted = "i\u0307"
+
+// spellings are how a word that somebody typed may stand in folded names, as it was
+// typed first: with each İ as an i, and with an İ for the first letter or for every i,
+// as in "İbrahim" and in "ALİ". One that begins with another is left out.
+func spellings(word string) []string {
+	all, plain := []string{word}, strings.ReplaceAll(word, dotted, "i")
+	others := []string{plain, strings.ReplaceAll(plain, "i", dotted)}
+	if rest, ok := strings.CutPrefix(plain, "i"); ok {
+		others = append(others, dotted+rest)
+	}
+	for _, other := range others {
+		if !slices.ContainsFunc(all, func(one string) bool { return strings.HasPrefix(other, one) }) {
+			all = append(all, other)
+		}
+	}
+	return all
+}
+
 // Called gives what says of the names of a user whether a text is typed for her, as
 // PeopleFilter.Text is but for e-mail addresses: for lists of the past.
 func Called(text string) func(displayName, userName string) bool {
@@ -62,7 +83,9 @@ func Called(text string) func(displayName, userName string) bool {
 		local, _, _ := strings.Cut(user, "@")
 		have := words(display + " " + local)
 		return !slices.ContainsFunc(sought, func(word string) bool {
-			return !slices.ContainsFunc(have, func(one string) bool { return strings.HasPrefix(one, word) })
+			return !slices.ContainsFunc(spellings(word), func(word string) bool {
+				return slices.ContainsFunc(have, func(one string) bool { return strings.HasPrefix(one, word) })
+			})
 		})
 	}
 }
@@ -95,9 +118,15 @@ const usersByWord = `SELECT u.id FROM connections c CROSS JOIN users u WHERE c.t
 		AND u.user_name_key >= ? AND u.user_name_key <= ?
 	UNION ALL SELECT w.user_id FROM user_words w WHERE w.tenant_id = ? AND w.word >= ? AND w.word <= ?`
 
-// usersBegunBy are the parameters of usersByWord for the words that begin with one.
-func usersBegunBy(tenant TenantID, word string) []any {
-	return slices.Repeat([]any{tenant, word, word + lastRune}, 3)
+// usersBegunBy is that query for the words that begin with one of some, with its
+// parameters.
+func usersBegunBy(tenant TenantID, beginnings []string) (query string, args []any) {
+	var queries []string
+	for _, word := range beginnings {
+		queries = append(queries, usersByWord)
+		args = append(args, slices.Repeat([]any{tenant, word, word + lastRune}, 3)...)
+	}
+	return strings.Join(queries, "\n\tUNION ALL "), args
 }
 
 // SQLite has no function that cuts a text into words, so that its migration and

@@ -420,6 +420,8 @@ type asOf struct {
 	Path string // of the page as it is now
 	Day  string // 2026-03-01; "" is now
 	At   when   // its end; zero is now
+	// Asked is the day that was asked for: also today, which is now.
+	Asked string
 }
 
 // asOf makes the control for a page.
@@ -428,6 +430,9 @@ func (v *visit) asOf(path string, m moment) asOf {
 	if m.past {
 		a.Day = m.at.In(v.zone).Format(time.DateOnly)
 		a.At = v.when(m.at)
+	}
+	if m.past || queryOf(v.path).Get("at") != "" {
+		a.Asked = m.at.In(v.zone).Format(time.DateOnly)
 	}
 	return a
 }

@@ -362,7 +362,15 @@ func (s *Server) proposeRemoval(w http.ResponseWriter, r *http.Request, f *produ
 	if len(named) > 0 && f.tick("end", v.words.t("products.granted"), v.words.n("products.end", len(named))) {
 		change.End = named
 	}
-	return s.proposeForm(w, r, v, f.formPage, proposal{Proposal: change, action: address(f.Action, r.URL.Query(), "csv", ""), done: done})
+	offer := proposal{Proposal: change, action: address(f.Action, r.URL.Query(), "csv", ""), done: done}
+	return s.propose(w, r, v, offer, func(status int, panel *panel) error {
+		// Beside the tick, there are two ways out.
+		if i := slices.Index(panel.Refused, v.words.t("impact.refused.still_granted")); i >= 0 && len(named) > len(change.End) {
+			panel.Refused[i] = v.words.t("products.stillGranted")
+		}
+		f.Panel = panel
+		return s.render(w, status, "form", f.formPage)
+	})
 }
 
 // editableProduct is the product that the path names, if its permissions and roles

@@ -117,6 +117,7 @@ func TestMistakesStandBesideTheField(t *testing.T) {
 			{why: "a long key", path: "/products/add/product", field: "key", typed: long, want: "At most 200 characters."},
 			{why: "a name of two lines", path: "/products/add/product", field: "name", typed: "a\tb", want: "Write it on one line.", more: []string{"key", "x"}},
 			{why: "bytes that are no text", path: "/products/add/product", field: "name", typed: "a\xffb", want: "Write it on one line.", more: []string{"key", "x"}},
+			{why: "a name that turns what follows", path: "/products/add/product", field: "name", typed: "a\u202eb", want: "It has an unseen character in it that turns the direction of writing: type it anew.", more: []string{"key", "x"}},
 			{why: "a level twice", path: "/products/add/product", field: "levels", typed: "view\nview", want: "view is there twice.", more: []string{"key", "x"}},
 			{why: "a level that roles give", path: "/products/clicktime/details", field: "levels", typed: "view", want: "Supervisor still gives maintain. Choose another level there first."},
 			{why: "no level", path: "/products/clicktime/details", field: "levels", want: "Supervisor still gives maintain. Choose another level there first."},
@@ -150,6 +151,13 @@ func TestMistakesStandBesideTheField(t *testing.T) {
 			got := g.get(sam, path)
 			if got.status != 200 || got.Find("#impact [role=alert] li").Length() == 0 || got.Find("#impact form").Length() > 0 {
 				t.Errorf("%s: %d: %s", why, got.status, got.text("main"))
+			}
+			// Whoever is told to end the grants is told of the tick for it, where there is one.
+			says := got.text("#impact [role=alert]")
+			if tick := got.Find("input[name=end]").Length() > 0; strings.Contains(says, "still granted") && strings.Contains(says, "Tick above") != tick {
+				t.Errorf("%s, with a tick for the grants: %v: %s", why, tick, says)
+			} else if strings.HasPrefix(why, "a role that is granted") && !tick {
+				t.Errorf("%s: nothing to tick: %s", why, got.text("main"))
 			}
 			if got := g.post(sam, path, url.Values{"digest": {"x"}, "key": {store.NewProposalKey()}}); got.status != 409 {
 				t.Errorf("%s, saved all the same: %d: %s", why, got.status, got.text("main"))

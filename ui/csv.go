@@ -6,6 +6,8 @@ import (
 	"io"
 	"net/http"
 	"strings"
+
+	"gatehouse/store"
 )
 
 // csv streams a table as a file (RFC 4180) that spreadsheets open as it is: UTF-8
@@ -59,8 +61,10 @@ func (v *visit) csvOf(w http.ResponseWriter, file string, heads []string, rows f
 	return nil
 }
 
-// safeCell keeps a spreadsheet from taking a text for a formula.
+// safeCell keeps a spreadsheet from taking a text for a formula, and a text from
+// turning round the rest of its line.
 func safeCell(text string) string {
+	text = store.Straight(text)
 	if strings.IndexAny(text, "=+-@\t\r\n") == 0 {
 		return "'" + text
 	}

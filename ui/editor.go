@@ -258,6 +258,8 @@ func (e *editor) read() error {
 	g.Reason = strings.TrimSpace(values.Get("reason"))
 	if len(g.Reason) > 500 || strings.ContainsFunc(g.Reason, unicode.IsControl) {
 		e.errors["reason"] = v.words.t("mappings.reasonLong")
+	} else if strings.ContainsFunc(g.Reason, store.Turns) {
+		e.errors["reason"] = v.words.t("sites.turns")
 	}
 	switch {
 	case g.Subject == access.Grantee{}:

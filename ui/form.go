@@ -69,6 +69,8 @@ func (v *visit) nameProblem(text string) string {
 		return v.words.t("sites.tooLong", "n", maxName)
 	case !utf8.ValidString(text), strings.ContainsFunc(text, func(c rune) bool { return c < ' ' }):
 		return v.words.t("sites.oneLine")
+	case strings.ContainsFunc(text, store.Turns):
+		return v.words.t("sites.turns")
 	}
 	return ""
 }

@@ -130,7 +130,7 @@ func (s *Server) panel(ctx context.Context, v *visit, look *impact.Preview, acti
 		p.Warnings = append(p.Warnings, text)
 	}
 	for _, r := range look.Refused {
-		if text := t.refusal(r); !slices.Contains(p.Refused, text) {
+		if text := t.of(r.Users, t.refusal(r)); !slices.Contains(p.Refused, text) {
 			p.Refused = append(p.Refused, text)
 		}
 	}
@@ -469,6 +469,27 @@ func (t *forecast) refusal(r impact.Refusal) string {
 		}
 	}
 	return w.t("impact.refused." + string(r.Reason))
+}
+
+// refusedNames is how many people a refusal names.
+const refusedNames = 5
+
+// of puts the people of a review before what is said of them.
+func (t *forecast) of(users []access.UserID, text string) string {
+	var names []string
+	for _, id := range users {
+		if named, ok := t.look.Users[id]; ok {
+			names = append(names, cmp.Or(named.DisplayName, named.Name))
+		}
+	}
+	if len(names) == 0 {
+		return text
+	}
+	who := t.v.words.list(names)
+	if more := len(names) - refusedNames; more > 0 {
+		who = strings.Join(names[:refusedNames], ", ") + " " + t.v.words.n("impact.more", more)
+	}
+	return t.v.words.t("impact.refusedOf", "names", who, "why", text)
 }
 
 // finding is a rule of a product that isn't kept.

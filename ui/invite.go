@@ -129,6 +129,8 @@ func (f *inviteForm) read(ctx context.Context) error {
 	one.DisplayName = cmp.Or(one.DisplayName, one.Email)
 	if len(one.DisplayName) > 200 {
 		f.errors["name"] = v.words.t("invitations.nameLong")
+	} else if strings.ContainsFunc(one.DisplayName, store.Turns) {
+		f.errors["name"] = v.words.t("sites.turns")
 	}
 	if kind := access.Kind(values.Get("kind")); kind != "" {
 		if one.Kind = kind; !slices.Contains(kinds, kind) {

@@ -2,6 +2,7 @@ package ui
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"gatehouse/access"
@@ -34,10 +35,19 @@ func (v *visit) policyAt(ctx context.Context, at time.Time) (*access.Policy, err
 	return v.words.policy(p), err
 }
 
-// level is what people call a level.
+// level is what people call a level; "" is none. One whose name is what the console
+// says of no level stands in quotation marks.
 func (w *words) level(l access.Level) string {
 	if text, ok := w.texts["level."+string(l)]; ok && text.Other != "" {
 		return text.Other
 	}
+	for _, none := range noLevel {
+		if strings.EqualFold(string(l), w.t(none)) {
+			return w.t("format.quoted", "text", l)
+		}
+	}
 	return string(l)
 }
+
+// noLevel are the keys of what stands where there is no level.
+var noLevel = []string{"impact.none", "because.none", "products.nothing"}

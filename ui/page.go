@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"regexp"
 	"strings"
 	"sync"
 
@@ -152,6 +153,7 @@ func (s *Server) render(w http.ResponseWriter, status int, name string, data fra
 			http.SetCookie(w, &http.Cookie{Name: keptCookie, Path: "/", MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteLaxMode})
 		}
 	}
+	whole = straight(whole)
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Language", v.words.lang)
@@ -168,6 +170,28 @@ func (s *Server) render(w http.ResponseWriter, status int, name string, data fra
 	z, _ := gzip.NewWriterLevel(w, gzip.BestSpeed)
 	z.Write(whole)
 	return z.Close()
+}
+
+// attributeOrBox is an attribute of a tag, or a box of text. Outside of tags there are no
+// quotation marks: templates write &#34; for those of names.
+var attributeOrBox = regexp.MustCompile(`[a-z-]+="[^"]*"|<textarea[^>]*>[^<]*`)
+
+// straight makes the texts of a page such that no name turns round what stands beside
+// it. What controls hold stays as it is, since it comes back.
+func straight(whole []byte) []byte {
+	if !bytes.ContainsFunc(whole, store.Turns) {
+		return whole
+	}
+	var b []byte
+	at := 0
+	for _, found := range attributeOrBox.FindAllIndex(whole, -1) {
+		if control := whole[found[0]:found[1]]; control[0] == '<' || bytes.HasPrefix(control, []byte("value=")) {
+			b = append(b, store.Straight(string(whole[at:found[0]]))...)
+			b = append(b, control...)
+			at = found[1]
+		}
+	}
+	return append(b, store.Straight(string(whole[at:]))...)
 }
 
 // table is the head of a table; its rows are the page's own. The same columns are

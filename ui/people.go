@@ -105,7 +105,7 @@ func (s *Server) people(w http.ResponseWriter, r *http.Request, v *visit) error 
 		CSV:   address("/people.csv", r.URL.Query(), "after", ""),
 		Table: table{ID: "people", Caption: v.words.t("people.title"), Hidden: true, Columns: v.columns("people.name:wide", "people.access:wide", "people.connection", "people.state:narrow")},
 	}
-	p.Day = field{Name: "at", Label: v.words.t("people.at"), Type: "date", Value: p.AsOf.Day}
+	p.Day = field{Name: "at", Label: v.words.t("people.at"), Type: "date", Value: p.AsOf.Asked}
 	if q.past { // no e-mail address of then is looked at
 		p.Search.Label = v.words.t("people.searchThen")
 	}

@@ -244,6 +244,14 @@ func TestPeopleAsTheyWere(t *testing.T) {
 		if now := g.get(chloe, one.Find(".flash a").AttrOr("href", "")); now.text("#people-count") != "0 people" {
 			t.Errorf("the way back to today: %q", now.text("main"))
 		}
+		for _, path := range []string{"/people?at=2026-11-26", "/people?q=zzz&at=2026-11-26", "/people/" + string(g.users[bob]) + "?at=2026-11-26", "/groups/" + string(g.groups["Planning"]) + "?at=2026-11-26"} {
+			if today := g.get(chloe, path); today.status != 200 || today.Find("#f-at").AttrOr("value", "") != "2026-11-26" || strings.Contains(today.text("main"), "how it was") {
+				t.Errorf("%s, today: status %d with %q in the field: %s", path, today.status, today.Find("#f-at").AttrOr("value", ""), today.text("main"))
+			}
+		}
+		if got := g.get(chloe, "/people"); got.Find("#f-at").AttrOr("value", "x") != "" {
+			t.Errorf("no day was asked for, and the field has %q", got.Find("#f-at").AttrOr("value", "x"))
+		}
 		first := g.get(chloe, "/people?at="+then)
 		second := g.get(chloe, first.Find("a[rel=next]").AttrOr("href", ""))
 		if all := append(listed(first), listed(second)...); len(slices.Compact(slices.Sorted(slices.Values(all)))) != 56 || len(listed(first)) != peoplePerPage {
@@ -305,7 +313,7 @@ func TestNamesAreText(t *testing.T) {
 		typed := url.QueryEscape("x " + name) // some have no word in them that could be found
 		for _, path := range []string{"/people?q=" + typed, "/search?q=" + typed} {
 			got := g.get(sam, path)
-			if !strings.Contains(got.Find("#people-list, #found").Text(), name) {
+			if !strings.Contains(got.Find("#people-list, #found").Text(), store.Straight(name)) {
 				t.Errorf("%q is not shown as it is: %s", name, got.text("main"))
 			}
 			if got.Find("main script, main img, [onerror]").Length() > 0 {

@@ -219,7 +219,7 @@ func (p *gridPage) grid(v *visit, product, changed access.Product, roles []acces
 			cell := editCell{Name: cellName(role.ID, permission.ID), Any: w.t("products.nothing"), Label: w.t("products.cell", "permission", name, "role", cmp.Or(role.Name, string(role.ID)))}
 			cell.Changed = cells[cell.Name]
 			if all, ok := role.Permissions[access.AllPermissions]; ok && permission.ID != access.AllPermissions {
-				cell.Any = w.t("products.inherited", "level", string(all))
+				cell.Any = w.t("products.inherited", "level", w.level(all))
 			}
 			for _, level := range product.Levels {
 				cell.Options = append(cell.Options, option{Value: string(level), Text: w.level(level), Selected: role.Permissions[permission.ID] == level})

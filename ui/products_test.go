@@ -125,6 +125,41 @@ func TestWhoHasARole(t *testing.T) {
 	})
 }
 
+// TestALevelCalledNone looks at a product that has one: nobody takes it for no level.
+func TestALevelCalledNone(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	g.write(func(tx *store.Tx) error {
+		return tx.SetProduct(t.Context(), access.Product{
+			ID: "desk", Name: "Desk", Levels: []access.Level{"none", "Nothing", "view"}, Permissions: []access.Permission{{ID: "calls", Name: "Calls"}},
+			Roles: []access.Role{{ID: "agent", Name: "Agent", Permissions: map[access.PermissionID]access.Level{"calls": "none"}},
+				{ID: "any", Permissions: map[access.PermissionID]access.Level{access.AllPermissions: "none"}}},
+		})
+	})
+	g.grant(access.Grant{Subject: access.Grantee{User: access.UserID(g.users[eva])}, Effect: access.Allow, Product: "desk", Role: "agent", Scope: access.Scope{Everywhere: true}, Origin: access.OriginDirect})
+	if cells := g.get(sam, "/products/desk").texts("#grid td:not(.bad)"); !slices.Contains(cells, "“none”") || slices.Contains(cells, "none") {
+		t.Errorf("the grid says %q", cells)
+	}
+	form := g.get(sam, "/products/desk/edit")
+	if options := form.texts("#grid select[name='agent/calls'] option"); !slices.Equal(options, []string{"–", "“none”", "“Nothing”", "view"}) {
+		t.Errorf("to choose from: %q", options)
+	}
+	if option := form.text("#grid select[name='any/calls'] option[value='']"); option != "inherited: “none”" {
+		t.Errorf("inherited: %q", option)
+	}
+	for level, want := range map[string]string{"view": "Calls, “none” → view", "": "Calls, “none” → none"} {
+		sent := g.post(sam, "/products/desk/edit", url.Values{"agent/calls": {level}})
+		if text := g.get(sam, sent.header.Get("Location")).text("#impact"); !strings.Contains(text, want) {
+			t.Errorf("got %s, want %q in it", text, want)
+		}
+	}
+	// In Dutch, no level is called otherwise.
+	dutch := g.get(sam, "/products/desk", func(r *http.Request) { r.Header.Set("Accept-Language", "nl") })
+	if cells := dutch.texts("#grid td:not(.bad)"); !slices.Contains(cells, "none") {
+		t.Errorf("in Dutch: %q", cells)
+	}
+}
+
 func TestChangeWhatARoleMayDo(t *testing.T) {
 	onBoth(t, func(t *testing.T, g *rig) {
 		form := g.get(sam, "/products/clicktime/edit")

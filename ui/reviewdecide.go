@@ -167,6 +167,8 @@ func (f *decideForm) read() error {
 		decision.Why = strings.TrimSpace(f.values.Get("why." + string(p.UserID)))
 		if len(decision.Why) > store.MaxReviewWhy || !utf8.ValidString(decision.Why) || strings.ContainsFunc(decision.Why, unicode.IsControl) {
 			f.errors[p.UserID] = f.words.t("reviews.whyLong")
+		} else if strings.ContainsFunc(decision.Why, store.Turns) {
+			f.errors[p.UserID] = f.words.t("sites.turns")
 		}
 		f.decided[p.UserID] = decision
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"gatehouse/access"
+	"gatehouse/internal/impact"
 	"gatehouse/internal/mail"
 	"gatehouse/store"
 
@@ -284,6 +285,45 @@ func TestReviewInsideTheOwnSites(t *testing.T) {
 	}
 }
 
+// TestARefusalSaysOfWhom decides about many people, of whom only one may not lose it.
+func TestARefusalSaysOfWhom(t *testing.T) {
+	onBoth(t, func(t *testing.T, g *rig) {
+		refused := func(who, of string, removed map[string]string, want ...string) {
+			t.Helper()
+			got := g.get(who, g.decide(who, g.startReview(who, of), removed))
+			if texts := got.texts("#impact [role=alert] li"); !slices.Equal(texts, want) {
+				t.Errorf("%s, by %s: got %q, want %q", of, who, texts, want)
+			}
+		}
+		const above, owner = "Sam de Vries: It is about more in the console than you have yourself.", "Sam de Vries: Nobody would own the console. Name another owner first."
+		refused(bob, "site/"+string(g.sites["uithof"]), map[string]string{sam: "", daan: "moved"}, above, owner)
+		refused(ada, "product/console", map[string]string{sam: "", chloe: "", bob: ""}, above, owner)
+		// Elsewhere it says of nobody what it is about: whoever proposes something need not see her.
+		form := g.compose("/mappings/new", "user", string(g.users["ada.byron@dijkwerk.example"]), "what", "role/clicktime/client", "s.site", string(g.sites["vlissingen"]))
+		if text := g.get(bob, form).text("#impact"); strings.Contains(text, "Ada") {
+			t.Errorf("outside of a review: %s", text)
+		}
+	})
+}
+
+func TestARefusalNamesAFew(t *testing.T) {
+	t.Parallel()
+	f := &forecast{v: &visit{words: allWords()["en"]}, look: &impact.Preview{Users: map[access.UserID]store.Named{}}}
+	var ids []access.UserID
+	for _, name := range strings.Fields("Ada Bob Chloé Daan Eva Frank Grace") {
+		ids = append(ids, access.UserID(name))
+		f.look.Users[access.UserID(name)] = store.Named{Name: strings.ToLower(name), DisplayName: name}
+	}
+	for n, want := range map[int]string{0: "No.", 1: "Ada: No.", 2: "Ada and Bob: No.", 5: "Ada, Bob, Chloé, Daan and Eva: No.", 7: "Ada, Bob, Chloé, Daan, Eva and 2 people more: No."} {
+		if got := f.of(ids[:n], "No."); got != want {
+			t.Errorf("of %d: got %q, want %q", n, got, want)
+		}
+	}
+	if got := f.of([]access.UserID{"who is gone"}, "No."); got != "No." {
+		t.Errorf("of somebody unknown: got %q", got)
+	}
+}
+
 // What a form says that no page has sent is refused, and nothing changes.
 // TestReviewersAreTold holds that whoever is given a review gets a mail then, and one
 // more before it is due, however many replicas look.
@@ -361,6 +401,7 @@ func TestReviewFormsThatLie(t *testing.T) {
 		"about somebody not in it":     {action + "&d." + string(g.users["noor.mulder@waterland.example"]) + "=" + sayRemove, 400},
 		"about an id that is none":     {action + "&d.x=" + sayRemove, 400},
 		"a reason too long":            {action + "&why." + string(g.users[sam]) + "=" + strings.Repeat("x", 301), 400},
+		"a reason that turns":          {action + "&why." + string(g.users[sam]) + "=%E2%80%AEx", 400},
 		"another review's, not there":  {strings.Replace(action, "/reviews/0", "/reviews/1", 1), 404},
 		"all decisions of another one": {form, 400},
 	} {

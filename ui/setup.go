@@ -149,20 +149,48 @@ func (s *Server) setupCreate(w http.ResponseWriter, r *http.Request, v *visit) e
 		return err
 	})
 	if errors.Is(err, store.ErrTaken) {
-		p.Naming.Error = v.words.t("setup.name.taken")
-		if other, err := s.store.ConnectionNamed(ctx, v.tenant(), p.Naming.Value); err == nil {
+		other, err := s.store.ConnectionNamed(ctx, v.tenant(), p.Naming.Value)
+		if err == nil {
+			clicked, err := s.clickedBefore(ctx, v, other, p.Naming.Value, g)
+			if err != nil {
+				return err
+			}
+			if clicked {
+				return s.redirect(w, r, setupPath(other, g))
+			}
 			p.Taken = v.link("/sync/" + string(other.ID) + "/setup")
 		}
+		p.Naming.Error = v.words.t("setup.name.taken")
 		return s.render(w, http.StatusConflict, "setup-new", p)
 	}
 	if err != nil {
 		return err
 	}
+	return s.tell(w, r, setupPath(c, g), v.holder(), once{Token: token})
+}
+
+// setupPath is where a connection is set up by a guide.
+func setupPath(c store.Connection, g guide) string {
 	to := "/sync/" + string(c.ID) + "/setup"
 	if g.idp == store.IdPGeneric && g.id != "other" {
 		to += "?guide=" + g.id
 	}
-	return s.tell(w, r, to, v.holder(), once{Token: token})
+	return to
+}
+
+// clickTwice is how far apart two clicks on one button are at most.
+const clickTwice = time.Minute
+
+// clickedBefore reports whether a connection is what the visitor's same form has just
+// made: the button was clicked twice.
+func (s *Server) clickedBefore(ctx context.Context, v *visit, c store.Connection, name string, g guide) (bool, error) {
+	if c.Name != name || c.IdP != g.idp || v.now.Sub(c.CreatedAt.Time) > clickTwice {
+		return false, nil
+	}
+	changes, err := s.store.ChangesAbout(ctx, v.tenant(), string(c.ID), 10)
+	return slices.ContainsFunc(changes, func(change store.Change) bool {
+		return change.Action == store.ConnectionCreated && change.ActorID == string(v.session.UserID)
+	}), err
 }
 
 // tokenLife is how long a token made here works, as by 'gatehouse token add'.

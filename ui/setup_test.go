@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"gatehouse/access"
 	"gatehouse/store"
 )
 
@@ -49,11 +50,23 @@ func TestConnectEntraFromZero(t *testing.T) {
 			}
 		}
 
-		twice := g.post(sam, "/sync/new/entra", url.Values{"name": {"microsoft entra id"}})
-		if twice.status != 409 || twice.text("#e-name") != "There is a connection of that name already." || twice.Find("main a[href='"+setup+"']").Length() != 1 ||
-			twice.Find("#f-name").AttrOr("value", "") != "microsoft entra id" {
-			t.Errorf("the form sent twice: status %d, %q, want the way to go on", twice.status, twice.text("main"))
+		if twice := g.post(sam, "/sync/new/entra", nil); twice.status != 303 || twice.header.Get("Location") != setup {
+			t.Errorf("the button clicked twice: status %d to %q, want %q as the first time", twice.status, twice.header.Get("Location"), setup)
 		}
+		taken := func(why, who, guide, name string) {
+			t.Helper()
+			got := g.post(who, "/sync/new/"+guide, url.Values{"name": {name}})
+			if got.status != 409 || got.text("#e-name") != "There is a connection of that name already." || got.Find("main a[href='"+setup+"']").Length() != 1 ||
+				got.Find("#f-name").AttrOr("value", "") != name {
+				t.Errorf("%s: status %d, %q, want the way to go on", why, got.status, got.text("main"))
+			}
+		}
+		taken("a name written otherwise", sam, "entra", "microsoft entra id")
+		taken("another provider", sam, "okta", "Microsoft Entra ID")
+		g.grant(g.toUser(bob, access.ConsoleID, access.RoleOwner, access.Scope{Everywhere: true}))
+		taken("by somebody else", bob, "entra", "Microsoft Entra ID")
+		g.later(2 * time.Minute)
+		taken("two minutes later", sam, "entra", "Microsoft Entra ID")
 		for _, name := range []string{"", " x", "a\nb", strings.Repeat("x", 101)} {
 			if got := g.post(sam, "/sync/new/okta", url.Values{"name": {name}}); got.status != 400 || got.Find("#f-name[aria-invalid]").Length() != 1 {
 				t.Errorf("name %q: status %d, want to be told beside the field", name, got.status)

@@ -110,6 +110,8 @@ type causeRow struct {
 	Advice []advice
 	// Requests is where they are listed, Example the newest of them.
 	Requests, Example string
+	// Settings is where the connection has its tokens, if they are the cause.
+	Settings string
 }
 
 type advice struct{ At, Text string }
@@ -286,6 +288,9 @@ func (s *Server) cause(v *visit, c store.Connection, n store.CauseCount) causeRo
 	row := causeRow{
 		Code: n.Cause, Title: words.Title, Happened: words.Happened, Count: n.Count, First: v.instant(n.First), Last: v.instant(n.Last),
 		Requests: address(at, nil, "cause", n.Cause), Example: at + "/" + string(n.Example),
+	}
+	if slices.Contains(tokenCauses, n.Cause) && c.EndedAt.IsZero() && v.meets(changeConnections) {
+		row.Settings = "/sync/" + string(c.ID) + "/settings#provisioning"
 	}
 	if c.IdP != store.IdPOkta {
 		row.Advice = append(row.Advice, advice{v.words.t("sync.idp.entra"), words.Entra})

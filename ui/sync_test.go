@@ -66,6 +66,15 @@ func TestSyncSaysHowProvidersAre(t *testing.T) {
 		if label := got.Find("svg.chart").First().AttrOr("aria-label", ""); label != "38 requests in 24 hours, at most 37 in one" || got.Find("svg.chart rect.bad").Length() != 2 {
 			t.Errorf("chart %q with %d bad hours, want 38 requests and 2", label, got.Find("svg.chart rect.bad").Length())
 		}
+		tokens := "main .card a[href='" + g.sync("Entra ID") + "/settings#provisioning']"
+		for who, want := range map[string]int{sam: 1, chloe: 0} {
+			if n := g.get(who, g.sync("Entra ID")).Find(tokens).Length(); n != want {
+				t.Errorf("%s is led to the tokens %d times, want %d", who, n, want)
+			}
+		}
+		if n := g.get(sam, g.sync("Okta")).Find("main a[href$='#provisioning']").Length(); n != 0 {
+			t.Errorf("a name that is taken leads to the tokens %d times", n)
+		}
 		g.record("Entra ID", 0, nil)
 		if got := g.get(sam, g.sync("Entra ID")); strings.Contains(got.text("main"), "…9f2c") {
 			t.Errorf("a good request came, and still: %q", got.text("main"))

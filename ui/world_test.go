@@ -570,7 +570,9 @@ func (g *rig) snapshot() string {
 	var all bytes.Buffer
 	for _, table := range g.rows(list) {
 		if !strings.Contains(" "+strings.Join(logTables, " ")+" ", " "+table[0]+" ") {
-			for _, row := range g.rows(`SELECT * FROM "` + table[0] + `" ORDER BY 1, 2`) {
+			rows := g.rows(`SELECT * FROM "` + table[0] + `"`)
+			slices.SortFunc(rows, slices.Compare[[]string]) // not all keys are of two columns
+			for _, row := range rows {
 				fmt.Fprintf(&all, "%s: %q\n", table[0], row)
 			}
 		}

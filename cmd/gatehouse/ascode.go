@@ -32,7 +32,7 @@ func (c *exportCmd) Run(a *app) error {
 		if err != nil {
 			return err
 		}
-		return a.print(map[string]string{"tenant": t.Name, "file": string(text)}, string(text))
+		return a.printFile(t, text)
 	})
 }
 
@@ -212,7 +212,7 @@ func (c *sitesExportCmd) Run(a *app) error {
 			return err
 		}
 		if c.File == "" {
-			return a.print(map[string]string{"tenant": t.Name, "file": string(text)}, string(text))
+			return a.printFile(t, text)
 		}
 		if err := os.WriteFile(c.File, text, 0o600); err != nil {
 			return err

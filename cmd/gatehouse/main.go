@@ -135,12 +135,22 @@ func (a *app) complain(err error) {
 	json.NewEncoder(a.stderr).Encode(complaint)
 }
 
-// print writes a result: as one line of JSON with --json, otherwise as text.
+// print writes a result: as one line of JSON with --json, otherwise as text for
+// people.
 func (a *app) print(result any, text string) error {
 	if a.cfg.JSON {
 		return json.NewEncoder(a.stdout).Encode(result)
 	}
-	_, err := io.WriteString(a.stdout, text)
+	_, err := io.WriteString(a.stdout, store.Straight(text))
+	return err
+}
+
+// printFile writes a file of a tenant, for a program to read.
+func (a *app) printFile(t store.Tenant, text []byte) error {
+	if a.cfg.JSON {
+		return a.print(map[string]string{"tenant": t.Name, "file": string(text)}, "")
+	}
+	_, err := a.stdout.Write(text)
 	return err
 }
 

@@ -75,6 +75,9 @@ type Refusal struct {
 	Finding   access.Finding
 	// From is when the tenant would be without an owner; the zero time is at once.
 	From time.Time
+	// Users are the people of a review, as far as it is about any in particular: among
+	// many decisions one has to know whose to change.
+	Users []access.UserID
 }
 
 // RefusalReason is a stable code.
@@ -334,7 +337,7 @@ func (l *looker) grantees(p *Preview, found store.Concerned) {
 			if old, ok := l.change.before.Grant(g.ID); ok && old.Subject == g.Subject {
 				continue // asleep already
 			}
-			p.Refused = append(p.Refused, Refusal{Reason: Gone, Grant: g.ID})
+			p.Refused = append(p.Refused, Refusal{Reason: Gone, Grant: g.ID, Users: l.change.about(g)})
 		}
 	}
 	for _, person := range l.change.People {
@@ -359,9 +362,23 @@ func (l *looker) rights(p *Preview, found store.Concerned) {
 		}
 	}
 	for _, o := range objections {
-		p.Refused = append(p.Refused, Refusal{Reason: NotAllowed, Objection: o})
+		p.Refused = append(p.Refused, Refusal{Reason: NotAllowed, Objection: o, Users: l.change.reviewed(o)})
 		p.Hidden = p.Hidden || o.Reason == access.OutsideOwnSites
 	}
+}
+
+// reviewed are the people of a review to whose grants the actor's change meets an
+// objection.
+func (c *change) reviewed(o access.Objection) (all []access.UserID) {
+	if c.Review == nil {
+		return nil
+	}
+	for _, grantee := range c.objected[o] {
+		if grantee.User != "" && !slices.Contains(all, grantee.User) {
+			all = append(all, grantee.User)
+		}
+	}
+	return all
 }
 
 // letsIn reports whether somebody is in who was kept out, or for longer.
@@ -372,6 +389,7 @@ func letsIn(was access.Person, is store.Person) bool {
 
 // objections are what stands against the actor's making the change, each once.
 func (c *change) objections(actor access.Subject, now time.Time) (all []access.Objection) {
+	c.objected = map[access.Objection][]access.Grantee{}
 	add := func(more ...access.Objection) {
 		for _, o := range more {
 			if !slices.Contains(all, o) {
@@ -393,7 +411,13 @@ func (c *change) objections(actor access.Subject, now time.Time) (all []access.O
 			rights = p
 		}
 	}
-	grant := func(before, after *access.Grant) { add(rights.MayChange(actor, before, after, now)...) }
+	grant := func(before, after *access.Grant) {
+		objections := rights.MayChange(actor, before, after, now)
+		for _, o := range objections {
+			c.objected[o] = append(c.objected[o], cmp.Or(after, before).Subject)
+		}
+		add(objections...)
+	}
 	for _, id := range c.End {
 		g, _ := c.before.Grant(id)
 		grant(&g, nil)
@@ -457,6 +481,10 @@ func (l *looker) judge(p *Preview, was, is access.State) {
 		var from *access.OwnerlessError
 		if errors.As(err, &from) {
 			r.From = from.From
+		}
+		if l.change.Review != nil {
+			owners := access.Owners(is)
+			r.Users = slices.DeleteFunc(access.Owners(was), func(id access.UserID) bool { return slices.Contains(owners, id) })
 		}
 		p.Refused = append(p.Refused, r)
 	}

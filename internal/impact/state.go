@@ -24,6 +24,8 @@ type change struct {
 	touched   []access.GrantID
 	concerned access.Audience
 	refused   []Refusal
+	// objected are whom the grants are for that the actor may not change so.
+	objected map[access.Objection][]access.Grantee
 }
 
 // against works out what would be granted. ErrNotFound when what is to be changed
@@ -56,6 +58,14 @@ func (p *Proposal) against(before *access.Policy) (*change, error) {
 
 // refuse notes why the change can't be made; without an after there is nothing
 // to preview.
+// about is the person of a review whom a grant is for, or nobody.
+func (c *change) about(g access.Grant) []access.UserID {
+	if c.Review == nil || g.Subject.User == "" {
+		return nil
+	}
+	return []access.UserID{g.Subject.User}
+}
+
 func (c *change) refuse(r Refusal) { c.refused = append(c.refused, r) }
 
 func (c *change) find() error {
@@ -217,7 +227,8 @@ func (c *change) grants() (ok bool, err error) {
 	}
 	for _, p := range c.after.Problems() {
 		if slices.ContainsFunc(c.added, func(g access.Grant) bool { return g.ID == p.Grant }) {
-			c.refuse(Refusal{Reason: GivesNothing, Grant: p.Grant, Problem: p.Reason, Name: p.Name})
+			g, _ := c.after.Grant(p.Grant)
+			c.refuse(Refusal{Reason: GivesNothing, Grant: p.Grant, Problem: p.Reason, Name: p.Name, Users: c.about(g)})
 			ok = false
 		}
 	}

@@ -2,10 +2,14 @@ package mail
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"mime"
+	"mime/quotedprintable"
 	"net"
 	"net/mail"
 	"os"
@@ -203,7 +207,7 @@ func (d *desk) invite(name string) (v store.Invitation) {
 		if err != nil {
 			return err
 		}
-		return d.Queue(d.t.Context(), tx, v.ID, Message{To: v.Email, Subject: "Uitnodiging voor Café", Text: "Open https://gatehouse.example/i/" + secret + "\n.\nééntje\n"})
+		return d.Queue(d.t.Context(), tx, v.ID, Message{To: v.Email, Subject: "Uitnodiging voor \u202eCafé", Text: "Bob\u2067 en Jan\u200f: open https://gatehouse.example/i/" + secret + "\n.\nééntje\n"})
 	})
 	return v
 }
@@ -245,6 +249,11 @@ func TestMailIsSentOnce(t *testing.T) {
 		h := got[0].Header
 		if h.Get("To") != "<jan@klus.example>" || h.Get("From") != `"Gatehouse" <gatehouse@waterland.example>` || h.Get("Auto-Submitted") == "" || h.Get("Message-Id") == "" {
 			t.Errorf("got the header %v", h)
+		}
+		subject, err := new(mime.WordDecoder).DecodeHeader(h.Get("Subject"))
+		text, err2 := io.ReadAll(quotedprintable.NewReader(got[0].Body))
+		if err := cmp.Or(err, err2); err != nil || subject != "Uitnodiging voor Café" || !strings.HasPrefix(string(text), "Bob en Jan: open") {
+			t.Errorf("got %q: %q (%v), want nothing that turns the rest of a line", subject, text, err)
 		}
 		if m := d.mail(v); m.Sealed != "" || m.EndedAt.IsZero() || m.Error != "" || m.Attempts != 1 {
 			t.Errorf("sent: %+v, want it ended and forgotten", m)

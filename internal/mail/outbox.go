@@ -87,7 +87,7 @@ func (o *Outbox) QueueReview(ctx context.Context, tx *store.Tx, about store.Revi
 
 func (o *Outbox) queue(ctx context.Context, tx *store.Tx, row store.Mail, m Message) error {
 	id := store.NewMailID()
-	m.ID = string(id)
+	m.ID, m.Subject, m.Text = string(id), store.Straight(m.Subject), store.Straight(m.Text)
 	text, err := json.Marshal(m)
 	if err != nil {
 		return err
