@@ -54,7 +54,7 @@ func (s Somebody) Key() PeopleKey {
 // maxWords bounds what a text is looked for by. maxFew is how many people a list is
 // made from by looking at each; whoever is one of more is soon found by going
 // through all in the order of names. With a word that no more than maxCommon have,
-// it is still quicker to sort those. Of what more have, firstLook times as many
+// it is still quicker to look at those. Of what more have, firstLook times as many
 // people as a page has room for mostly fill it.
 const (
 	maxWords  = 8
@@ -91,6 +91,9 @@ type part struct {
 	// of them are there, some more than once. It is empty where there is none.
 	ids   clause
 	exact bool
+	// word is the one that ids are found by, if more than a few have it, but not too
+	// many to look at each.
+	word string
 }
 
 // People makes the list of the people of a tenant whom a filter picks.
@@ -145,13 +148,16 @@ func (l *PeopleList) narrow(ctx context.Context) error {
 		if p.ids.text.Len() == 0 {
 			continue
 		}
+		if l.lead == nil {
+			l.lead = p
+		}
+		if p.word != "" {
+			continue // more than a few
+		}
 		var ids []string
 		err := l.store.list(ctx, &ids, `SELECT i.id FROM (`+p.ids.text.String()+`) i LIMIT ?`, append(slices.Clip(p.ids.args), maxFew+1)...)
 		if err != nil {
 			return err
-		}
-		if l.lead == nil {
-			l.lead = p
 		}
 		if len(ids) <= maxFew {
 			l.lead, l.sorted, l.common, l.nobody = &part{exact: true}, true, false, len(ids) == 0
@@ -244,11 +250,14 @@ func (l *PeopleList) named(ctx context.Context, words []string) (*part, error) {
 			return nil, err
 		}
 	}
-	sought, err := l.sought(ctx, spelled)
+	sought, n, err := l.sought(ctx, spelled)
 	if err != nil {
 		return nil, err
 	}
 	p := &part{exact: len(sought) == len(words)}
+	if len(sought) == 1 && len(sought[0]) == 1 && n > maxFew && n <= maxCommon {
+		p.word = sought[0][0]
+	}
 	for i, word := range sought {
 		query, args := usersBegunBy(l.tenant, word)
 		p.ids.add([2]string{``, ` INTERSECT `}[min(i, 1)]+`SELECT id FROM (`+query+fmt.Sprintf(`) w%d`, i), args...)
@@ -280,25 +289,26 @@ func (l *PeopleList) spelled(ctx context.Context, word string) ([]string, error)
 }
 
 // sought picks the words to look for in the indexes, each with its spellings: the
-// first that few have, or those that not everybody has.
-func (l *PeopleList) sought(ctx context.Context, words [][]string) (sought [][]string, err error) {
+// first that few have, or those that not everybody has. It counts how often the last of
+// them comes, up to one more than maxCommon.
+func (l *PeopleList) sought(ctx context.Context, words [][]string) (sought [][]string, times int, err error) {
 	for _, word := range slices.SortedFunc(slices.Values(words), func(a, b []string) int { return cmp.Compare(len(b[0]), len(a[0])) }) {
 		var n int
 		query, args := usersBegunBy(l.tenant, word)
 		err := l.store.get(ctx, &n, `SELECT COUNT(*) FROM (SELECT id FROM (`+query+`) w LIMIT ?) n`, append(args, maxCommon+1)...)
 		switch {
 		case err != nil:
-			return nil, err
+			return nil, 0, err
 		case n <= maxFew:
-			return [][]string{word}, nil
+			return [][]string{word}, n, nil
 		case n <= maxCommon:
-			sought = append(sought, word)
+			sought, times = append(sought, word), n
 		}
 	}
 	if len(sought) == 0 {
-		l.common, sought = true, words
+		l.common, sought, times = true, words, maxCommon+1
 	}
-	return sought, nil
+	return sought, times, nil
 }
 
 // among is about an audience.
@@ -362,10 +372,29 @@ func (l *PeopleList) where(lead *part) *clause {
 // led is the rest of a query for those of the lead's users u who fulfil a condition.
 func (l *PeopleList) led(where *clause) *clause {
 	w := &clause{}
+	if word := l.lead.word; word != "" {
+		w.add(`(`+userRow+usersByDisplayName+` UNION ALL `, l.tenant, word, word+lastRune)
+		w.put(l.calledOtherwise(word))
+		w.add(`) u WHERE TRUE`)
+		w.put(where)
+		return w
+	}
 	w.add(`(SELECT DISTINCT i.id FROM (`)
 	w.put(&l.lead.ids)
 	w.add(`) i) w `+l.dialect.each("users", `u.tenant_id = ? AND u.id = w.id`+where.text.String()), l.tenant)
 	w.args = append(w.args, where.args...)
+	return w
+}
+
+// calledOtherwise is a query for what parts look at of the users who have a word
+// anywhere but in front of their display names: each once.
+func (l *PeopleList) calledOtherwise(word string) *clause {
+	const not = ` AND NOT (` + displayNameBetween + `)`
+	w, last := &clause{}, word+lastRune
+	w.add(userRow+usersByUserName+not, l.tenant, word, last, word, last)
+	w.add(` UNION ALL `+userRow+` FROM (SELECT DISTINCT w.user_id AS id`+usersByOtherWord+`) w `+
+		l.dialect.each("users", `u.tenant_id = ? AND u.id = w.id`+not+` AND NOT (`+userNameBetween+`)`),
+		l.tenant, word, last, l.tenant, word, last, word, last)
 	return w
 }
 
@@ -383,6 +412,19 @@ func (l *PeopleList) page(after PeopleKey, limit, look int) *clause {
 	switch {
 	case look > 0:
 		w.put(l.byName(behind, look))
+	case l.sorted && l.lead.word != "":
+		// Those whose display names begin with the word are in order: the first few are
+		// enough of them.
+		word, where := l.lead.word, l.where(l.lead)
+		where.put(behind)
+		first := &clause{}
+		first.add(` AND `+displayNameBetween, word, word+lastRune)
+		first.put(where)
+		w.put(l.byName(first, limit))
+		w.add(` UNION ALL SELECT u.id, u.display_name_key FROM (`)
+		w.put(l.calledOtherwise(word))
+		w.add(`) u WHERE TRUE`)
+		w.put(where)
 	case l.sorted:
 		where := l.where(l.lead)
 		where.put(behind)
@@ -397,10 +439,12 @@ func (l *PeopleList) page(after PeopleKey, limit, look int) *clause {
 	}
 	w.add(`) l ORDER BY display_name_key, id LIMIT `)
 	w.limit(max(limit, look))
-	w.add(`) l CROSS JOIN users u WHERE u.tenant_id = ? AND u.id = l.id`, l.tenant)
+	rest := &clause{}
 	if look > 0 {
-		w.put(l.where(nil))
+		rest = l.where(nil)
 	}
+	w.add(`) w `+l.dialect.each("users", `u.tenant_id = ? AND u.id = w.id`+rest.text.String()), l.tenant)
+	w.args = append(w.args, rest.args...)
 	w.add(order)
 	w.limit(limit)
 	return w

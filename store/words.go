@@ -112,11 +112,22 @@ func (tx *Tx) setWords(c ConnectionRef, id UserID, before, now User) {
 
 // usersByWord is a query for the ids of the users of a tenant who have a word between
 // two; some come more than once.
-const usersByWord = `SELECT u.id FROM connections c CROSS JOIN users u WHERE c.tenant_id = ? AND u.tenant_id = c.tenant_id AND u.connection_id = c.id
-		AND u.display_name_key >= ? AND u.display_name_key <= ?
-	UNION ALL SELECT u.id FROM connections c CROSS JOIN users u WHERE c.tenant_id = ? AND u.tenant_id = c.tenant_id AND u.connection_id = c.id
-		AND u.user_name_key >= ? AND u.user_name_key <= ?
-	UNION ALL SELECT w.user_id FROM user_words w WHERE w.tenant_id = ? AND w.word >= ? AND w.word <= ?`
+const usersByWord = `SELECT u.id` + usersByDisplayName + `
+	UNION ALL SELECT u.id` + usersByUserName + `
+	UNION ALL SELECT w.user_id` + usersByOtherWord
+
+// Its parts are the rest of queries; userRow is what users are picked by.
+const (
+	usersByDisplayName = usersOfAll + displayNameBetween
+	usersByUserName    = usersOfAll + userNameBetween
+	usersByOtherWord   = ` FROM user_words w WHERE w.tenant_id = ? AND w.word >= ? AND w.word <= ?`
+
+	usersOfAll         = ` FROM connections c CROSS JOIN users u WHERE c.tenant_id = ? AND u.tenant_id = c.tenant_id AND u.connection_id = c.id AND `
+	displayNameBetween = `u.display_name_key >= ? AND u.display_name_key <= ?`
+	userNameBetween    = `u.user_name_key >= ? AND u.user_name_key <= ?`
+
+	userRow = `SELECT u.tenant_id, u.id, u.connection_id, u.active, u.display_name_key, u.user_name_key`
+)
 
 // usersBegunBy is that query for the words that begin with one of some, with its
 // parameters.

@@ -62,9 +62,35 @@ func peopleList(t *testing.T, s *store.Store) {
 	add(p, "veli.long", "ALİ VELİ", true)
 	add(p, "crowd.i", "İlk Crowd", true, "crowd")
 	add(p, "blocked", "Carl Blocked", true, "inner")
+	all[len(all)-1].state = store.PersonBlocked
 	add(q, "expired", "Dora Expired", true)
-	for i := range crowdSize {
-		add(p, fmt.Sprintf("crowd%04d", i), fmt.Sprintf("Crowd %04d", (i*7919)%crowdSize), i%50 != 0, "crowd")
+	all[len(all)-1].state = store.PersonExpired
+	// Most of the crowd are in the group, and none of the other connection.
+	for i := range crowdSize + 200 {
+		at, groups, number := p, []string{"crowd"}, (i*7919)%crowdSize
+		if i >= crowdSize {
+			groups = nil
+			if i%2 == 0 {
+				at = q
+			}
+		}
+		// The word stands in front of both names; of few in front of one or none, or twice.
+		user, display := "crowd%04d", "Crowd %04d"
+		switch i % 25 {
+		case 1:
+			display = "Team Crowd %04d"
+		case 2:
+			user, display = "team%04d.crowd", "Crowd %04d Crowded"
+		case 3:
+			user, display = "team%04d.crowding", "Team Crowd %04d"
+		}
+		add(at, fmt.Sprintf(user, i), fmt.Sprintf(display, number), i%50 != 0, groups...)
+		switch one := &all[len(all)-1]; i % 60 {
+		case 1:
+			one.state = store.PersonBlocked
+		case 2:
+			one.state = store.PersonExpired
+		}
 	}
 	p.write(t, func(tx *store.Tx) error {
 		for i := range all {
@@ -92,28 +118,26 @@ func peopleList(t *testing.T, s *store.Store) {
 	if _, err := p.changeMembers(t, outer.ID, store.MemberDelta{Add: []store.MemberID{store.MemberID(inner.ID)}}); err != nil {
 		t.Fatal(err)
 	}
-	for i := range all {
-		expires := p.Now().Add(-time.Hour)
-		switch all[i].UserName {
-		case "blocked":
-			all[i].state = store.PersonBlocked
-		case "expired":
-			all[i].state = store.PersonExpired
-		default:
-			continue
-		}
-		p.write(t, func(tx *store.Tx) error {
-			_, err := tx.ChangePerson(ctx, all[i].ID, func(w store.Person) store.Person {
-				if all[i].state == store.PersonBlocked {
+	expires := p.Now().Add(-time.Hour)
+	p.write(t, func(tx *store.Tx) error {
+		for _, o := range all {
+			if o.state != store.PersonBlocked && o.state != store.PersonExpired {
+				continue
+			}
+			_, err := tx.ChangePerson(ctx, o.ID, func(w store.Person) store.Person {
+				if o.state == store.PersonBlocked {
 					w.LoginAllowed = false
 				} else {
 					w.ExpiresAt = expires
 				}
 				return w
 			})
-			return err
-		})
-	}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 
 	groups := func(ids ...store.GroupID) access.Audience {
 		var a access.Audience
@@ -156,7 +180,7 @@ func peopleList(t *testing.T, s *store.Store) {
 		return (f.Connection == "" || f.Connection == o.connection) && (f.State == "" || f.State == o.state)
 	}
 
-	for why, f := range map[string]store.PeopleFilter{
+	filters := map[string]store.PeopleFilter{
 		"all":                           {},
 		"a connection":                  {Connection: q.conn.ID},
 		"a word of a name":              {Text: "ann"},
@@ -207,7 +231,21 @@ func peopleList(t *testing.T, s *store.Store) {
 		"nobody's grants":               {Among: []access.Audience{{}}},
 		"everyone's":                    {Among: []access.Audience{{Everyone: true}}, Text: "smit"},
 		"large and everyone":            {Among: []access.Audience{{Everyone: true}, groups(crowd.ID)}, Connection: p.conn.ID, State: store.PersonLive},
-	} {
+	}
+	for _, text := range []string{"crowd", "team crowd"} {
+		for name, among := range map[string][]access.Audience{
+			"all":                  nil,
+			"a large group":        {groups(crowd.ID)},
+			"large and with a few": {groups(crowd.ID), {Users: []access.UserID{access.UserID(all[20].ID), access.UserID(all[3].ID)}, Groups: groups(crowd.ID).Groups}},
+			"a few":                {{Users: []access.UserID{access.UserID(all[20].ID), access.UserID(all[3].ID)}}},
+		} {
+			for _, f := range []store.PeopleFilter{{}, {Connection: q.conn.ID}, {State: store.PersonLive}, {State: store.PersonInactive}, {State: store.PersonBlocked, Connection: q.conn.ID}} {
+				f.Text, f.Among = text, among
+				filters[fmt.Sprintf("%q of %s, %s, of connection %q", text, name, f.State, f.Connection)] = f
+			}
+		}
+	}
+	for why, f := range filters {
 		var want []store.PeopleKey
 		for _, o := range all {
 			if !strings.ContainsRune(f.Text, 0) && f.Text != "\xff" && picks(o, f) {
@@ -223,7 +261,7 @@ func peopleList(t *testing.T, s *store.Store) {
 		}
 		var got []store.PeopleKey
 		var after store.PeopleKey
-		for limit := 3; ; limit = 500 {
+		for limit := 3; ; limit = 1500 {
 			page, policy, err := l.Page(ctx, after, limit)
 			if err != nil {
 				t.Fatalf("%s: %v", why, err)
@@ -256,8 +294,12 @@ func peopleList(t *testing.T, s *store.Store) {
 		}
 	}
 
+	of := map[store.ConnectionID]int{}
+	for _, o := range all {
+		of[o.connection]++
+	}
 	sizes, err := p.ConnectionSizes(ctx, p.ref.Tenant)
-	if err != nil || sizes[p.conn.ID].Users != len(all)-2 || sizes[q.conn.ID].Users != 2 || sizes[p.conn.ID].Groups != 4 {
+	if err != nil || sizes[p.conn.ID].Users != of[p.conn.ID] || sizes[q.conn.ID].Users != of[q.conn.ID] || sizes[p.conn.ID].Groups != 4 {
 		t.Errorf("sizes: got %+v, %v", sizes, err)
 	}
 }
