@@ -94,8 +94,8 @@ const maxGathered = 32
 
 // queriesAtOnce is how many queries a gather has under way: more would be answered
 // no sooner, and each would answer fewer questions. The other processors have the
-// requests around them.
-var queriesAtOnce = max(1, runtime.GOMAXPROCS(0)/2)
+// requests around them; with a single query they would wait for each other's answers.
+var queriesAtOnce = max(2, runtime.GOMAXPROCS(0)/2)
 
 // about asks about an id, together with those who ask at the same time.
 func (g *gather[K, A]) about(kind K, id string) (A, error) {
