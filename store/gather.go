@@ -65,20 +65,20 @@ func (d *dialect) usersByID(columns, and string) byID {
 	}
 }
 
-// argsOf are the arguments of the query for questions, with those of its condition.
-func argsOf[A any](all []*asked[A], tenant TenantID, and ...any) []any {
-	if len(all) == 1 {
-		return append([]any{string(tenant), all[0].id}, and...)
-	}
-	return append([]any{idsOf(all), string(tenant)}, and...)
-}
-
 // of is the text for so many questions.
 func (q byID) of(n int) string {
 	if n == 1 {
 		return q.one
 	}
 	return q.many
+}
+
+// argsOf are the arguments of the query for questions, with those of its condition.
+func argsOf[A any](all []*asked[A], tenant TenantID, and ...any) []any {
+	if len(all) == 1 {
+		return append([]any{string(tenant), all[0].id}, and...)
+	}
+	return append([]any{idsOf(all), string(tenant)}, and...)
 }
 
 // waiting is a question in the queue.

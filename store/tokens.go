@@ -193,6 +193,7 @@ func (c *secretCache[T]) find(secret string, now time.Time, read func(what *T, h
 		return what, nil
 	}
 	fresh := new(T)
+	// A clone, since the hash of a secret that is known then stays on the stack.
 	if err := read(fresh, bytes.Clone(hash[:])); err != nil {
 		return what, err
 	}

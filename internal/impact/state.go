@@ -56,8 +56,6 @@ func (p *Proposal) against(before *access.Policy) (*change, error) {
 	return c, nil
 }
 
-// refuse notes why the change can't be made; without an after there is nothing
-// to preview.
 // about is the person of a review whom a grant is for, or nobody.
 func (c *change) about(g access.Grant) []access.UserID {
 	if c.Review == nil || g.Subject.User == "" {
@@ -66,6 +64,8 @@ func (c *change) about(g access.Grant) []access.UserID {
 	return []access.UserID{g.Subject.User}
 }
 
+// refuse notes why the change can't be made; without an after there is nothing
+// to preview.
 func (c *change) refuse(r Refusal) { c.refused = append(c.refused, r) }
 
 func (c *change) find() error {
