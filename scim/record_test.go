@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"gatehouse/access"
 	"gatehouse/internal/web"
 	"gatehouse/store"
 )
@@ -204,6 +205,15 @@ func TestCausesOfRealAnswers(t *testing.T) {
 	}
 	user := id(p.do("POST", "/Users", `{"userName":"ann"}`, p.token))
 	group := id(p.do("POST", "/Groups", `{"displayName":"Crew","members":[{"value":"`+user+`"}]}`, p.token))
+	owner := id(p.do("POST", "/Users", `{"userName":"bob"}`, p.token))
+	err := p.store.Write(t.Context(), store.Actor{Tenant: p.conn.TenantID, Kind: store.ActorCLI}, func(tx *store.Tx) error {
+		_, err := tx.AddGrants(t.Context(), access.Grant{Subject: access.Grantee{User: access.UserID(owner)}, Effect: access.Allow,
+			Product: access.ConsoleID, Role: access.RoleOwner, Scope: access.Scope{Everywhere: true}, Origin: access.OriginDirect})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	const nobody = "01a20202-8970-7d46-a2e3-aed8d1f4655c"
 	patch := func(op string) string { return `{"Operations":[` + op + `]}` }
 	scans := strings.Repeat(`nickName eq "x" or `, 20) + `nickName eq "x"`
@@ -211,6 +221,7 @@ func TestCausesOfRealAnswers(t *testing.T) {
 		{"GET", "/Users", "", ""},
 		{"POST", "/Users", `{"userName":"ANN"}`, "user-name-taken"},
 		{"POST", "/Groups", `{"displayName":"CREW"}`, "group-name-taken"},
+		{"DELETE", "/Users/" + owner, "", "last-owner"},
 		{"POST", "/Users", `{"active":true}`, "required-missing"},
 		{"POST", "/Users", `{"userName":"x","active":"perhaps"}`, "wrong-type"},
 		{"POST", "/Users", `{"userName":"x","userNAME":"y"}`, "sent-twice"},
@@ -237,7 +248,7 @@ func TestCausesOfRealAnswers(t *testing.T) {
 	} {
 		got := p.do(test.method, test.path, test.body, p.token)
 		all := p.recorded(t)
-		if newest := all[0]; len(all) != i+3 || newest.Cause != test.want || newest.Status != got.Code {
+		if newest := all[0]; len(all) != i+4 || newest.Cause != test.want || newest.Status != got.Code {
 			t.Errorf("%s %.80s %.80s: %d %s\ngot cause %q of %d rows, want %q", test.method, test.path, test.body, got.Code, got.Body, newest.Cause, len(all), test.want)
 		}
 	}
