@@ -44,6 +44,16 @@ func (r *reader) err() error {
 	return r.mistakes
 }
 
+// badByte is where the first byte is that is no UTF-8.
+func badByte(data []byte) *yaml.Node {
+	good := 0
+	for letter, size := utf8.DecodeRune(data); letter != utf8.RuneError || size > 1; letter, size = utf8.DecodeRune(data[good:]) {
+		good += size
+	}
+	line := bytes.LastIndexByte(data[:good], '\n') + 1
+	return &yaml.Node{Line: bytes.Count(data[:good], []byte{'\n'}) + 1, Column: utf8.RuneCount(data[line:good]) + 1}
+}
+
 // document reads YAML text without making anything of it yet. Aliases are
 // refused: they make small files large, and a grant that is written somewhere
 // else is hard to review.
@@ -53,7 +63,7 @@ func (r *reader) document(data []byte) *yaml.Node {
 		r.fail(nil, "%d bytes are too many: the limit is %d", len(data), MaxSize)
 		return nil
 	case !utf8.Valid(data):
-		r.fail(nil, "is no UTF-8 text")
+		r.fail(badByte(data), "is no UTF-8 text")
 		return nil
 	}
 	var doc, more yaml.Node

@@ -1,6 +1,7 @@
 package policyfile
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -81,7 +82,7 @@ func Read(file string, data []byte, now store.Snapshot) (*Wanted, error) {
 	}
 	var err error
 	if r.base, err = access.NewPolicy(r.catalogue(now.Catalogue), nil); err != nil {
-		r.fail(nil, "%v", err)
+		r.fail(cmp.Or(f["products"], f["dimensions"], doc), "%v", err)
 		return nil, r.err()
 	}
 	r.index()
@@ -256,6 +257,10 @@ func (r *fileReader) product(e entry) access.Product {
 	}
 	for _, item := range r.items(f["dimensions"], "dimensions") {
 		if id, ok := r.text(item, "dimensions"); ok {
+			if slices.Contains(p.Dimensions, access.DimensionID(id)) {
+				r.fail(item, "product %s: dimension %q is there twice", e.key, id)
+				continue
+			}
 			p.Dimensions = append(p.Dimensions, access.DimensionID(id))
 			known := slices.Sorted(maps.Keys(r.sites))
 			if !slices.Contains(known, access.DimensionID(id)) {

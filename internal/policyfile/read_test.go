@@ -23,6 +23,10 @@ func TestMistakes(t *testing.T) {
 		w.user(t, connection, "ada")
 	}
 	s := w.snapshot(t)
+	var levels []string
+	for i := range 255 {
+		levels = append(levels, fmt.Sprint("l", i))
+	}
 	for _, test := range []struct {
 		why, text string
 		want      []string // "line:column: beginning"
@@ -31,7 +35,7 @@ func TestMistakes(t *testing.T) {
 		{"no YAML", "grants: [", []string{"1:1: no YAML"}},
 		{"a list", "- a", []string{`1:1: the file: want keys with values, got a list`}},
 		{"two documents", "owns: all\n---\nowns: all\n", []string{"2:1: a second document"}},
-		{"not UTF-8", "owns: \xff", []string{"is no UTF-8 text"}},
+		{"not UTF-8", "owns: all\nproducts: {é: {name: \xff}}", []string{"2:22: is no UTF-8 text"}},
 		{"an alias", "dimensions: &d {a: b}\nsites: *d\n", []string{"1:13: anchors and aliases"}},
 		{"an unquoted star", "products: {p: {roles: {r: {permissions: {*: allow}}}}}", []string{"1:1: no YAML"}},
 		{"a merge key", "<<: {owns: all}", []string{`1:1: the file: unknown key "<<"`}},
@@ -53,6 +57,8 @@ func TestMistakes(t *testing.T) {
 			[]string{`5:25: product p: unknown permission "timeshet": did you mean "timesheet"?`}},
 		{"a level of a role", "products: {p: {levels: [view, edit], permissions: [a], roles: {r: {permissions: {a: veiw}}}}}",
 			[]string{`1:85: product p: unknown level "veiw": did you mean "view"? (it has view, edit)`}},
+		{"a dimension twice", "products: {p: {dimensions: [site, site]}}", []string{`1:35: product p: dimension "site" is there twice`}},
+		{"too many levels", "products: {p: {levels: [" + strings.Join(levels, ", ") + "]}}", []string{`1:11: product p: more than 254 levels`}},
 		{"a permission twice", "products: {p: {permissions: [a, a]}}", []string{`1:33: permissions: "a" is there twice`}},
 		{"a kind", "products: {p: {rules: {limits: [{kind: cleint}]}}}", []string{`1:40: kind: "cleint": want one of employee, client, contractor, guest, service: did you mean "client"?`}},
 		{"no number", "products: {p: {roles: {r: {}}, rules: {holders: [{role: r, max: few}]}}}", []string{`1:65: max: want a number`}},
