@@ -49,18 +49,11 @@ type explained struct {
 // Run explains.
 func (c *explainCmd) Run(a *app) error {
 	return a.with(c.Tenant, func(st *store.Store, t store.Tenant) error {
-		at := st.Now()
-		if c.At != "" {
-			var err error
-			if at, err = instant(c.At); err != nil {
-				return err
-			}
-		}
-		then, err := c.snapshot(a, st, t, at)
+		then, at, err := snapshot(a, st, t, c.At)
 		if err != nil {
 			return err
 		}
-		user, err := c.person(then)
+		user, err := person(then, c.User, c.Connection, c.At)
 		if err != nil {
 			return err
 		}
@@ -93,27 +86,35 @@ func (c *explainCmd) Run(a *app) error {
 	})
 }
 
-// snapshot is what there was at the instant of the question. A time to come is asked
-// about by what is known today.
-func (c *explainCmd) snapshot(a *app, st *store.Store, t store.Tenant, at time.Time) (store.Snapshot, error) {
-	if c.At == "" || !at.Before(st.Now()) {
-		return st.Snapshot(a.ctx, t.ID)
+// snapshot is what there was at an instant as people type it, now without one. A time
+// to come is asked about by what is known today.
+func snapshot(a *app, st *store.Store, t store.Tenant, text string) (s store.Snapshot, at time.Time, err error) {
+	at = st.Now()
+	if text != "" {
+		now := at
+		if at, err = instant(text); err == nil && at.Before(now) {
+			s, err = st.SnapshotAt(a.ctx, t.ID, at)
+			return s, at, err
+		}
 	}
-	return st.SnapshotAt(a.ctx, t.ID, at)
+	if err == nil {
+		s, err = st.Snapshot(a.ctx, t.ID)
+	}
+	return s, at, err
 }
 
-// person finds the one who is asked about, by the name of then.
-func (c *explainCmd) person(then store.Snapshot) (access.UserID, error) {
-	if _, ok := then.Users[access.UserID(c.User)]; ok {
-		return access.UserID(c.User), nil
+// person finds the one who is asked about, by id or by the name of then.
+func person(then store.Snapshot, name, connection, at string) (access.UserID, error) {
+	if _, ok := then.Users[access.UserID(name)]; ok {
+		return access.UserID(name), nil
 	}
 	var found []access.UserID
 	var connections []string
 	for id, named := range then.Users {
-		if store.Fold(named.Name) != store.Fold(c.User) {
+		if store.Fold(named.Name) != store.Fold(name) {
 			continue
 		}
-		if c.Connection == "" || store.Fold(named.Connection) == store.Fold(c.Connection) {
+		if connection == "" || store.Fold(named.Connection) == store.Fold(connection) {
 			found = append(found, id)
 			connections = append(connections, named.Connection)
 		}
@@ -121,14 +122,14 @@ func (c *explainCmd) person(then store.Snapshot) (access.UserID, error) {
 	slices.Sort(connections)
 	switch len(found) {
 	case 0:
-		if c.At != "" {
-			return "", fmt.Errorf("nobody here had the userName or id %q at %s", c.User, c.At)
+		if at != "" {
+			return "", fmt.Errorf("nobody here had the userName or id %q at %s", name, at)
 		}
-		return "", fmt.Errorf("nobody here has the userName or id %q", c.User)
+		return "", fmt.Errorf("nobody here has the userName or id %q", name)
 	case 1:
 		return found[0], nil
 	}
-	return "", fmt.Errorf("%q is the userName of several people: say --connection %s", c.User, strings.Join(connections, " or "))
+	return "", fmt.Errorf("%q is the userName of several people: say --connection %s", name, strings.Join(connections, " or "))
 }
 
 // instant reads a point in time as people type it.
@@ -152,16 +153,12 @@ func (c *explainCmd) question(p *access.Policy) (access.Question, error) {
 		q.Level = product.Levels[0]
 	}
 	for _, word := range c.Site {
-		dimension, key, ok := strings.Cut(word, "=")
-		if !ok {
-			return q, fmt.Errorf("site %q: want a dimension and a key, such as site=sydney", word)
-		}
-		site, ok := p.SiteByKey(access.DimensionID(dimension), key)
-		if !ok {
-			return q, fmt.Errorf("dimension %q has no site with the key %q", dimension, key)
+		site, err := siteNamed(p, word)
+		if err != nil {
+			return q, err
 		}
 		if _, twice := q.Place[site.Dimension]; twice {
-			return q, fmt.Errorf("there are two sites of the dimension %q: ask about one", dimension)
+			return q, fmt.Errorf("there are two sites of the dimension %q: ask about one", site.Dimension)
 		}
 		if q.Place == nil {
 			q.Place = access.Place{}
@@ -169,6 +166,19 @@ func (c *explainCmd) question(p *access.Policy) (access.Question, error) {
 		q.Place[site.Dimension] = site.ID
 	}
 	return q, nil
+}
+
+// siteNamed finds a site by its dimension and key.
+func siteNamed(p *access.Policy, word string) (access.Site, error) {
+	dimension, key, ok := strings.Cut(word, "=")
+	if !ok {
+		return access.Site{}, fmt.Errorf("site %q: want a dimension and a key, such as site=sydney", word)
+	}
+	site, ok := p.SiteByKey(access.DimensionID(dimension), key)
+	if !ok {
+		return access.Site{}, fmt.Errorf("dimension %q has no site with the key %q", dimension, key)
+	}
+	return site, nil
 }
 
 func (e *explained) text(c *explainCmd, q access.Question) string {

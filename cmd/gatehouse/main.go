@@ -56,6 +56,7 @@ type cli struct {
 	Apply      applyCmd      `cmd:"" help:"Make a tenant what a file of products, sites and grants says."`
 	Sites      sitesCmd      `cmd:"" help:"Sites: where access is given, from and to spreadsheets."`
 	Explain    explainCmd    `cmd:"" help:"Say whether somebody may do something somewhere, and why."`
+	Compare    compareCmd    `cmd:"" help:"Say whose access changed between two days, and why."`
 	Key        keyCmd        `cmd:"" help:"Product keys: what a product calls the API with."`
 	Requests   requestsCmd   `cmd:"" help:"Requests: what a provider really sent, what it was answered, and why it failed."`
 	Webhook    webhookCmd    `cmd:"" help:"Webhooks: where products are told what changes."`

@@ -315,7 +315,7 @@ func (p *Plan) Text(most int) string {
 		line("Who is concerned: %d lose something, %d have it lowered, %d have it raised, %d gain, %d keep what they have another way.",
 			count[access.Loses], count[access.Lowers], count[access.Raises], count[access.Gains], count[access.Keeps])
 	}
-	p.peopleText(line, most)
+	peopleText(p.People, line, most)
 	for _, text := range p.Findings {
 		if !slices.Contains(p.Refused, text) {
 			line("warning: %s", text)
@@ -328,15 +328,15 @@ func (p *Plan) Text(most int) string {
 }
 
 // peopleText names people together who fare alike, in the order of the first.
-func (p *Plan) peopleText(line func(string, ...any), most int) {
+func peopleText(all []Person, line func(string, ...any), most int) {
 	var fates []string
 	people := make(map[string][]*Person)
-	for i := range p.People {
-		fate := changesText(p.People[i].Changes)
+	for i := range all {
+		fate := changesText(all[i].Changes)
 		if people[fate] == nil {
 			fates = append(fates, fate)
 		}
-		people[fate] = append(people[fate], &p.People[i])
+		people[fate] = append(people[fate], &all[i])
 	}
 	named := 0
 	for _, fate := range fates {
