@@ -393,6 +393,8 @@ func query(c call) (url.Values, error) {
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		switch {
 		case slices.Contains(c.params, name+"*"):
+		case len(c.params) == 0:
+			return nil, problem(http.StatusBadRequest, "bad_parameter", "There is no parameter %q here, nor any other.", shorten(name))
 		case !slices.Contains(c.params, name):
 			return nil, problem(http.StatusBadRequest, "bad_parameter", "There is no parameter %q here, only these: %s.",
 				shorten(name), strings.ReplaceAll(strings.Join(c.params, ", "), "*", ""))

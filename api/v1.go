@@ -226,7 +226,7 @@ func placeOf(p *access.Policy, sites []string) (access.Place, error) {
 		}
 		site, reason := p.SiteNamed(access.DimensionID(dimension), name)
 		if reason != "" {
-			return nil, problem(http.StatusNotFound, string(reason), "%s: %q", phrases[reason].adminEN, shorten(text))
+			return nil, unknown(reason, text)
 		}
 		if _, twice := found[access.DimensionID(dimension)]; twice {
 			return nil, problem(http.StatusBadRequest, "bad_parameter", "There are two sites of the dimension %q: ask about one.", shorten(dimension))
@@ -291,18 +291,23 @@ func (s *Server) sitePeople(_ http.ResponseWriter, c call) (any, error) {
 	return answer, nil
 }
 
+// unknown is the 404 for a name that the product doesn't have.
+func unknown(reason access.Reason, name string) error {
+	return problem(http.StatusNotFound, string(reason), "%s: %q.", strings.TrimSuffix(phrases[reason].adminEN, "."), shorten(name))
+}
+
 // askable refuses a question whose names aren't the product's.
 func askable(product access.Product, q access.Question) error {
 	known := slices.ContainsFunc(product.Permissions, func(p access.Permission) bool { return p.ID == q.Permission })
 	if q.Permission != "" && !known {
-		return problem(http.StatusNotFound, string(access.UnknownPermission), "%s: %q", phrases[access.UnknownPermission].adminEN, shorten(string(q.Permission)))
+		return unknown(access.UnknownPermission, string(q.Permission))
 	}
 	if q.Level != "" && !slices.Contains(product.Levels, q.Level) {
-		return problem(http.StatusNotFound, string(access.UnknownLevel), "%s: %q", phrases[access.UnknownLevel].adminEN, shorten(string(q.Level)))
+		return unknown(access.UnknownLevel, string(q.Level))
 	}
 	for dimension := range q.Place {
 		if !slices.Contains(product.Dimensions, dimension) {
-			return problem(http.StatusNotFound, string(access.UnknownDimension), "%s: %q", phrases[access.UnknownDimension].adminEN, shorten(string(dimension)))
+			return unknown(access.UnknownDimension, string(dimension))
 		}
 	}
 	return nil
