@@ -87,16 +87,18 @@ func (e *endpointOf) want(status int, method, path, body string) document {
 	return doc
 }
 
-// FuzzBody sends whole bodies: they are taken, and what they made can be read, or
-// they are refused with a SCIM error, and nothing has changed.
+// bodySeeds are bodies of users, groups and PATCHes, good ones and not.
+var bodySeeds = []string{
+	expand(annUser), `{"userName":"u","active":"False","emails":[{"value":"a","primary":true}],"name.givenName":"G","password":"p"}`,
+	expand(`{"schemas":["$CORE"],"userName":"u","$ACME":{"a":[1,{"b":null}]},"$ENT":{"manager":["m"]}}`), `{"displayName":"g","members":[{"value":"u"},"v"]}`, opsGroup,
+	`{"Operations":[{"op":"Add","path":"emails[type eq \"work\"].value","value":"x"},{"op":"remove","path":"title"}]}`,
+	`{"Operations":[{"op":"replace","value":{"displayName":"new","members":[]}}]}`, `{"Operations":[{"op":"Remove","path":"members","value":[{"value":"u"}]}]}`,
+	`{"Operations":[{"op":"replace","path":"active","value":null}]}`, `[]`, `{"userName":`, "\xff", `{"userName":"a","USERNAME":"b"}`,
+}
+
+// FuzzBody sends whole bodies.
 func FuzzBody(f *testing.F) {
-	for i, body := range []string{
-		expand(annUser), `{"userName":"u","active":"False","emails":[{"value":"a","primary":true}],"name.givenName":"G","password":"p"}`,
-		expand(`{"schemas":["$CORE"],"userName":"u","$ACME":{"a":[1,{"b":null}]},"$ENT":{"manager":["m"]}}`), `{"displayName":"g","members":[{"value":"u"},"v"]}`, opsGroup,
-		`{"Operations":[{"op":"Add","path":"emails[type eq \"work\"].value","value":"x"},{"op":"remove","path":"title"}]}`,
-		`{"Operations":[{"op":"replace","value":{"displayName":"new","members":[]}}]}`, `{"Operations":[{"op":"Remove","path":"members","value":[{"value":"u"}]}]}`,
-		`{"Operations":[{"op":"replace","path":"active","value":null}]}`, `[]`, `{"userName":`, "\xff", `{"userName":"a","USERNAME":"b"}`,
-	} {
+	for i, body := range bodySeeds {
 		for target := range byte(6) {
 			f.Add(target, []byte(body))
 		}
@@ -104,38 +106,50 @@ func FuzzBody(f *testing.F) {
 			f.Add(byte(255), []byte(body))
 		}
 	}
-	e := newEndpoint(f, nil)
-	here := map[string]string{} // a resource of each collection that no input has changed
-	f.Fuzz(func(t *testing.T, target byte, body []byte) {
-		e.t = t
-		collection := []string{"/Users", "/Groups"}[target%2]
-		method := []string{"POST", "PUT", "PATCH"}[target/2%3]
-		address := here[collection]
-		if address == "" {
-			address = collection + "/" + text(e.want(201, "POST", collection, `{"userName":"here","displayName":"here"}`), "id")
-			here[collection] = address
-		}
-		before := e.want(200, "GET", address, "")
-		path := address
-		if method == "POST" {
-			path = collection
-		}
-		status, answer := e.send(method, path, body)
-		after := e.want(200, "GET", address, "")
-		switch {
-		case status == 201:
-			other := collection + "/" + text(answer, "id")
-			e.want(200, "GET", other, "")
-			e.want(204, "DELETE", other, "")
-		case status == 200 || status == 204:
-			e.want(204, "DELETE", address, "")
-			delete(here, collection)
-		case status < 400 || status >= 500 || text(answer, "detail") == "":
-			t.Errorf("%s of %q: answered %d %v", method, body, status, answer)
-		case !equal(jsonValue(before), jsonValue(after)):
-			t.Errorf("%s of %q: was refused with %v, and %v became %v", method, body, answer, before, after)
-		}
-	})
+	f.Fuzz(newBodyCheck(f).check)
+}
+
+// A bodyCheck is an endpoint with a resource of each collection that no body has
+// changed.
+type bodyCheck struct {
+	*endpointOf
+	here map[string]string
+}
+
+func newBodyCheck(t testing.TB) bodyCheck { return bodyCheck{newEndpoint(t, nil), map[string]string{}} }
+
+// check checks what holds for every body: it is taken, and what it made can be read,
+// or it is refused with a SCIM error, and nothing has changed.
+func (c bodyCheck) check(t *testing.T, target byte, body []byte) {
+	e := c.endpointOf
+	e.t = t
+	collection := []string{"/Users", "/Groups"}[target%2]
+	method := []string{"POST", "PUT", "PATCH"}[target/2%3]
+	address := c.here[collection]
+	if address == "" {
+		address = collection + "/" + text(e.want(201, "POST", collection, `{"userName":"here","displayName":"here"}`), "id")
+		c.here[collection] = address
+	}
+	before := e.want(200, "GET", address, "")
+	path := address
+	if method == "POST" {
+		path = collection
+	}
+	status, answer := e.send(method, path, body)
+	after := e.want(200, "GET", address, "")
+	switch {
+	case status == 201:
+		other := collection + "/" + text(answer, "id")
+		e.want(200, "GET", other, "")
+		e.want(204, "DELETE", other, "")
+	case status == 200 || status == 204:
+		e.want(204, "DELETE", address, "")
+		delete(c.here, collection)
+	case status < 400 || status >= 500 || text(answer, "detail") == "":
+		t.Errorf("%s of %q: answered %d %v", method, body, status, answer)
+	case !equal(jsonValue(before), jsonValue(after)):
+		t.Errorf("%s of %q: was refused with %v, and %v became %v", method, body, answer, before, after)
+	}
 }
 
 // jsonValue is a value of encoding/json, with its numbers as equal compares them.
