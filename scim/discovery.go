@@ -130,11 +130,19 @@ func (s *Server) getResourceType(w http.ResponseWriter, r *http.Request, c calle
 }
 
 func (s *Server) listRoles(w http.ResponseWriter, r *http.Request, c caller) error {
-	return sendFixed(w, r, roles(c.base))
+	p, _, err := roleType.projectionOf(r)
+	if err != nil {
+		return err
+	}
+	return sendFixed(w, r, p.each(roles(c.base)))
 }
 
 func (s *Server) getRole(w http.ResponseWriter, r *http.Request, c caller) error {
-	return sendOne(w, r, "Role", roles(c.base))
+	p, _, err := roleType.projectionOf(r)
+	if err != nil {
+		return err
+	}
+	return sendOne(w, r, "Role", p.each(roles(c.base)))
 }
 
 // refuseFilter says that what can be discovered is not filtered, lest a client

@@ -177,6 +177,14 @@ func (p *projection) apply(doc document) document {
 	return result
 }
 
+// each applies the projection to each of the resources.
+func (p *projection) each(all []document) []document {
+	for i, doc := range all {
+		all[i] = p.apply(doc)
+	}
+	return all
+}
+
 // of gives what is selected of a value; nil if that is nothing.
 func (s selection) of(value any) any {
 	return s.reduce(value, func(name string, v any) any {

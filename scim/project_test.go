@@ -2,7 +2,9 @@ package scim
 
 import (
 	"encoding/json"
+	"maps"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -89,5 +91,37 @@ func TestNoProjectionReturnsEverything(t *testing.T) {
 	}
 	if _, err := userType.projection(strings.Repeat("a", maxFilterBytes+1), ""); scimType(err) != scimerr.ScimTypeInvalidValue {
 		t.Errorf("a list without end: got %v, want invalidValue", err)
+	}
+}
+
+// Roles are no rows, and returned in part all the same.
+func TestRolesAreReturnedInPart(t *testing.T) {
+	t.Parallel()
+	p := newRig(t)
+	for query, want := range map[string][]string{
+		"":                        {"displayName", "id", "meta", "schemas"},
+		"?attributes=displayName": {"displayName", "id", "schemas"},
+		"?attributes=" + urnRole + ":DISPLAYNAME": {"displayName", "id", "schemas"},
+		"?attributes=meta.location":               {"id", "meta", "schemas"},
+		"?excludedAttributes=meta,id":             {"displayName", "id", "schemas"},
+		"?excludedAttributes=displayName":         {"id", "meta", "schemas"},
+	} {
+		_, role := p.do(t.Context(), "GET", "/Roles/owner"+query, "")
+		if got := slices.Sorted(maps.Keys(role)); !slices.Equal(got, want) {
+			t.Errorf("a role%s: got %v, want %v", query, got, want)
+		}
+		_, list := p.do(t.Context(), "GET", "/Roles"+query, "")
+		all, _ := list["Resources"].([]any)
+		if len(all) == 0 {
+			t.Fatalf("no roles%s: %v", query, list)
+		}
+		for _, one := range all {
+			if got := slices.Sorted(maps.Keys(one.(document))); !slices.Equal(got, want) {
+				t.Errorf("roles%s: got %v, want %v", query, got, want)
+			}
+		}
+	}
+	if status, _ := p.do(t.Context(), "GET", "/Roles?attributes="+strings.Repeat("x", maxFilterBytes+1), ""); status != 400 {
+		t.Errorf("too long: got %d, want 400", status)
 	}
 }

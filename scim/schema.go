@@ -95,6 +95,10 @@ var (
 		name: "Group", endpoint: "/Groups", description: "Group",
 		core: newSchema(schema.CoreGroupSchema(), true),
 	}
+	// roleType says what can be asked for of a role, see roleSchema.
+	roleType = &resourceType{core: newSchema(schema.Schema{ID: urnRole, Attributes: []schema.CoreAttribute{
+		schema.SimpleCoreAttribute(schema.SimpleStringParams(schema.StringParams{Name: "displayName", CaseExact: true})),
+	}}, true)}
 )
 
 func newSchema(definition schema.Schema, core bool) *resourceSchema {
