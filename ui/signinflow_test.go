@@ -144,6 +144,21 @@ func TestEveryReasonHasAPage(t *testing.T) {
 	}
 }
 
+// TestWhoseProblemADenialIs tells apart what a person can do something about and what
+// only the administrators can.
+func TestWhoseProblemADenialIs(t *testing.T) {
+	t.Parallel()
+	for denial, want := range map[string]string{
+		"access_denied": "cancelled", "login_required": "cancelled", "interaction_required": "cancelled", "anything": "cancelled",
+		"invalid_scope": "settings", "unauthorized_client": "settings", "invalid_request": "settings", "unsupported_response_type": "settings",
+		"server_error": "down", "temporarily_unavailable": "down",
+	} {
+		if no := because(&oidc.Denial{Code: denial}, store.Provider{}, "/"); no.code != want {
+			t.Errorf("%s leads to page %q, want %q", denial, no.code, want)
+		}
+	}
+}
+
 func TestASignInIsUsedOnce(t *testing.T) {
 	atBothGates(t, func(t *testing.T, g *gate) {
 		d := g.newDoor(t, idptest.Setup{})
