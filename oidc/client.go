@@ -36,11 +36,12 @@ import (
 	goidc "github.com/coreos/go-oidc/v3/oidc"
 	"github.com/go-jose/go-jose/v4"
 	"golang.org/x/oauth2"
-
-	"gatehouse/internal/egress"
 )
 
 const (
+	// patience is for how long somebody waits in front of a browser for what providers
+	// say: the page that says that one is down comes within ten seconds.
+	patience = 9 * time.Second
 	// TransactionLife is how long a sign-in may take, from Begin to Finish.
 	TransactionLife = 10 * time.Minute
 	// maxCode bounds a code in bytes; those of Entra have about 1,500.
@@ -137,9 +138,9 @@ func NewClient(e *Egress, now func() time.Time) *Client {
 	return &Client{egress: e, now: now, discovered: answers[Discovery]{now: now}, keys: answers[[]signingKey]{now: now}}
 }
 
-// bounded gives a call its time: somebody waits in front of a browser.
+// bounded gives a call its time, for all that it asks together.
 func (c *Client) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, egress.Timeout)
+	return context.WithTimeout(ctx, patience)
 }
 
 // BeginOptions are wishes for one sign-in; the zero value has none.

@@ -185,10 +185,9 @@ func (r reader) ProvidersOfIssuer(ctx context.Context, issuer string) ([]Provide
 }
 
 // SetProvider makes p how its connection, of the actor's tenant, signs people in;
-// an empty Sealed keeps what is there. Sign-ins that have begun come to nothing when
-// that changes anything, and when it changes who vouches for people or how they are
-// found, they are signed out and linked
-// anew. ErrInvalid says what is wrong with p.
+// an empty Sealed keeps what is there. Sign-ins that have begun come to nothing, and
+// when it changes who vouches for people or how they are found, they are signed out
+// and linked anew. ErrInvalid says what is wrong with p.
 func (tx *Tx) SetProvider(ctx context.Context, p Provider) (Provider, error) {
 	c, err := tx.lockRef(ctx, p.ConnectionID)
 	if err != nil {
@@ -206,14 +205,14 @@ func (tx *Tx) SetProvider(ctx context.Context, p Provider) (Provider, error) {
 	if err != nil && !fresh {
 		return p, err
 	}
+	if err := tx.endSignInsOf(ctx, p.ConnectionID); err != nil {
+		return p, err
+	}
 	var was any
 	if !fresh {
 		was, p.CreatedAt = before, before.CreatedAt
 		if p.Sealed == "" {
 			p.Sealed = before.Sealed
-		}
-		if err := tx.endSignInsOf(ctx, p.ConnectionID); err != nil {
-			return p, err
 		}
 		if p.Issuer != before.Issuer || p.ClientID != before.ClientID || p.Claim != before.Claim || p.Attribute != before.Attribute {
 			if err := tx.unlinkAll(ctx, p.ConnectionID); err != nil {

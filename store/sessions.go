@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -75,6 +76,8 @@ type Session struct {
 	// MaxSignIn ago: one that was begun before the person was taken away, or signed
 	// out by the provider, comes to nothing. The zero Instant means now.
 	BegunAt Instant `db:"-" json:"-"`
+	// Browser is that of SignIn, which began it; empty when no provider did.
+	Browser string `db:"-" json:"-"`
 }
 
 const sessionColumns = `s.tenant_id, s.id, s.user_id, s.method, COALESCE(CAST(s.connection_id AS text), '') AS connection_id,
@@ -144,6 +147,18 @@ func (s *Store) Sessions(ctx context.Context, tenant TenantID, user UserID) ([]S
 	return sessions, err
 }
 
+// HasSessionAt reports whether a session belongs to one that a connection's provider
+// calls so.
+func (s *Store) HasSessionAt(ctx context.Context, c ConnectionRef, session string) (bool, error) {
+	if !validID(string(c.ID)) || !validID(string(c.Tenant)) || session == "" || !isText(session) {
+		return false, nil
+	}
+	var found []SessionID
+	err := s.list(ctx, &found, `SELECT id FROM sessions WHERE tenant_id = ? AND connection_id = ? AND provider_session = ? AND provider_session <> '' LIMIT 1`,
+		c.Tenant, c.ID, session)
+	return len(found) > 0, err
+}
+
 // CreateSession signs a person of the actor's tenant in and gives the secret, which
 // can't be had again. It works until it was not used for Options.SessionIdle, at
 // most Options.SessionLife, or until ExpiresAt if that is given and earlier.
@@ -157,7 +172,7 @@ func (tx *Tx) CreateSession(ctx context.Context, v Session) (Session, string, er
 	if err := names(map[string]string{"issuer": v.Issuer, "subject": v.Subject, "session of the provider": v.ProviderSession}); err != nil {
 		return Session{}, "", err
 	}
-	if err := tx.notCutOff(ctx, v); err != nil {
+	if err := tx.goesOn(ctx, v); err != nil {
 		return Session{}, "", err
 	}
 	v.TenantID, v.ID = tx.actor.Tenant, SessionID(newID())
@@ -323,6 +338,10 @@ func cutoffKey(parts ...string) []byte {
 
 func userCutoff(user UserID) []byte { return cutoffKey("user", string(user)) }
 
+func connectionCutoff(c ConnectionID) []byte { return cutoffKey("connection", string(c)) }
+
+func browserCutoff(browser []byte) []byte { return cutoffKey("browser", hex.EncodeToString(browser)) }
+
 func subjectCutoff(c ConnectionID, issuer, subject string) []byte {
 	return cutoffKey("subject", string(c), issuer, subject)
 }
@@ -340,21 +359,29 @@ func (tx *Tx) cutOff(key []byte) {
 	tx.later(cutoffUpsert, tx.actor.Tenant, key, tx.now, At(tx.now.Add(cutoffLife)))
 }
 
-// notCutOff is ErrNotFound if what a session is created for has been ended. Until
-// the end of the transaction nobody else ends it.
-func (tx *Tx) notCutOff(ctx context.Context, v Session) error {
+// goesOn is ErrNotFound if what a session is created for has been ended.
+func (tx *Tx) goesOn(ctx context.Context, v Session) error {
 	if v.BegunAt.IsZero() {
 		return nil
 	}
-	if tx.now.Sub(v.BegunAt.Time) > MaxSignIn {
-		return fmt.Errorf("sign-in begun at %s: %w: too long ago", v.BegunAt, ErrNotFound)
-	}
 	keys := [][]byte{userCutoff(v.UserID)}
 	if v.Connection != "" {
-		keys = append(keys, subjectCutoff(v.Connection, v.Issuer, v.Subject))
+		keys = append(keys, connectionCutoff(v.Connection), subjectCutoff(v.Connection, v.Issuer, v.Subject))
 	}
 	if v.ProviderSession != "" {
 		keys = append(keys, providerSessionCutoff(v.Connection, v.ProviderSession))
+	}
+	if v.Browser != "" {
+		keys = append(keys, browserCutoff([]byte(v.Browser)))
+	}
+	return tx.notCutOff(ctx, v.BegunAt, keys...)
+}
+
+// notCutOff is ErrNotFound if something that was begun then, by any of the keys, has
+// been ended. Until the end of the transaction nobody else ends it.
+func (tx *Tx) notCutOff(ctx context.Context, begun Instant, keys ...[]byte) error {
+	if tx.now.Sub(begun.Time) > MaxSignIn {
+		return fmt.Errorf("sign-in begun at %s: %w: too long ago", begun, ErrNotFound)
 	}
 	slices.SortFunc(keys, bytes.Compare)
 	for _, key := range keys {
@@ -363,8 +390,8 @@ func (tx *Tx) notCutOff(ctx context.Context, v Session) error {
 		if err != nil {
 			return err
 		}
-		if !v.BegunAt.After(at[0].Time) {
-			return fmt.Errorf("sign-in begun at %s: %w: ended at %s", v.BegunAt, ErrNotFound, at[0])
+		if !begun.After(at[0].Time) {
+			return fmt.Errorf("sign-in begun at %s: %w: ended at %s", begun, ErrNotFound, at[0])
 		}
 	}
 	return nil

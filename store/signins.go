@@ -81,8 +81,26 @@ func (tx *Tx) TakeSignIn(ctx context.Context, state, browser []byte) (SignIn, er
 	return found[0], nil
 }
 
-// endSignInsOf ends all sign-ins that have begun at a connection.
+// GoesOn is ErrNotFound if what a sign-in was begun with is another by now: who
+// vouches for people, or how they are found. Until the end of the transaction nobody
+// changes it.
+func (tx *Tx) GoesOn(ctx context.Context, v SignIn) error {
+	return tx.notCutOff(ctx, v.BegunAt, connectionCutoff(v.Connection))
+}
+
+// EndSignInsFrom ends all sign-ins into the actor's tenant that a browser has begun,
+// also one that has come back from its provider and has no session yet.
+func (tx *Tx) EndSignInsFrom(ctx context.Context, browser []byte) error {
+	tx.cutOff(browserCutoff(browser))
+	_, err := tx.exec(ctx, `DELETE FROM signins WHERE tenant_id = ? AND browser = ?`, tx.actor.Tenant, browser)
+	return err
+}
+
+// endSignInsOf ends all sign-ins that have begun at a connection, also those that
+// have come back from its provider and have no session yet. What begins at this
+// instant begins after it.
 func (tx *Tx) endSignInsOf(ctx context.Context, id ConnectionID) error {
+	tx.later(cutoffUpsert, tx.actor.Tenant, connectionCutoff(id), At(tx.now.Add(-time.Millisecond)), At(tx.now.Add(cutoffLife)))
 	_, err := tx.exec(ctx, `DELETE FROM signins WHERE tenant_id = ? AND connection_id = ?`, tx.actor.Tenant, id)
 	return err
 }
@@ -302,11 +320,15 @@ func (tx *Tx) Revoke(ctx context.Context, r Revocation) (int, error) {
 	return tx.endSessions(ctx, "revoked by the provider", where, args...)
 }
 
+// tokenKept is for how long behind its end a token is known to have been used: more
+// than clocks may differ by, within which it is taken.
+const tokenKept = 10 * time.Minute
+
 // UseToken notes that a connection's provider sent a token of that id (jti) that
 // works once, until it expires. ErrTaken when it did before.
 func (tx *Tx) UseToken(ctx context.Context, c ConnectionID, jti string, expires time.Time) error {
 	n, err := tx.exec(ctx, `INSERT INTO used_tokens (tenant_id, key, expires_at) VALUES (?, ?, ?) ON CONFLICT (tenant_id, key) DO NOTHING`,
-		tx.actor.Tenant, cutoffKey("token", string(c), jti), At(expires.Add(time.Minute)))
+		tx.actor.Tenant, cutoffKey("token", string(c), jti), At(expires.Add(tokenKept)))
 	if err == nil && n == 0 {
 		err = fmt.Errorf("token %q: %w: used before", cut(jti, 100), ErrTaken)
 	}

@@ -246,13 +246,25 @@ func isAboutSignIn(path string) bool {
 	return path == "/login" || path == "/logout" || strings.HasPrefix(path, "/login/") || strings.HasPrefix(path, "/oidc/")
 }
 
-// endSession ends the visitor's session, here and in the browser.
+// endSession ends the visitor's session, here and in the browser, and what the
+// browser has begun to sign in with.
 func (s *Server) endSession(w http.ResponseWriter, r *http.Request, v *visit) error {
-	err := s.store.Write(r.Context(), v.actor(), func(tx *store.Tx) error {
-		return tx.EndSession(r.Context(), v.session.ID)
+	ctx, browser := r.Context(), s.cookie(r, signinCookie, "/")
+	err := s.store.Write(ctx, v.actor(), func(tx *store.Tx) error {
+		if err := tx.EndSignInsFrom(ctx, hash(browser)); err != nil {
+			return err
+		}
+		return tx.EndSession(ctx, v.session.ID)
 	})
 	if err != nil {
 		return err
 	}
+	return s.forgetSession(w, r)
+}
+
+// forgetSession takes away what the browser holds of a session, and of sign-ins that
+// it has begun.
+func (s *Server) forgetSession(w http.ResponseWriter, r *http.Request) error {
+	s.setCookie(w, r, signinCookie, "/", "", 0)
 	return s.keepSecret(w, r, "")
 }

@@ -80,6 +80,9 @@ func (s *Server) wrongEntrance(w http.ResponseWriter, v *visit, p *entrancePage,
 		return err
 	}
 	p.Ask, p.Secret, p.Problem = true, "", v.words.t("entrances.wrong", "command", p.Command)
+	if p.Setup {
+		p.Problem = v.words.t("entrances.wrongSetup", "command", p.Command)
+	}
 	return s.render(w, http.StatusNotFound, "entrance", p)
 }
 

@@ -322,7 +322,7 @@ func TestFirstOwner(t *testing.T) {
 		}
 		for why, secret := range map[string]string{"used": secrets[0], "of another start": secrets[1], "made up": store.EntrancePrefix + strings.Repeat("A", 43), "empty": " "} {
 			who := g.guest()
-			if got := who.post("/setup", url.Values{"code": {secret}, "name": {"Eve"}}); got.status != 404 || got.header.Get("Set-Cookie") != "" || !strings.Contains(got.text(".error"), "gatehouse serve") {
+			if got := who.post("/setup", url.Values{"code": {secret}, "name": {"Eve"}}); got.status != 404 || got.header.Get("Set-Cookie") != "" || !strings.Contains(got.text(".error"), "gatehouse serve") || strings.Contains(got.text("main"), "Nobody owns") {
 				t.Errorf("%s: status %d, %q, want nothing opened", why, got.status, got.text("main"))
 			}
 		}

@@ -22,8 +22,12 @@ import (
 type wish struct{ to, hint string }
 
 // signinCookie ties a sign-in to the browser that began it. It is the same for all
-// that the browser begins within ten minutes: people open several tabs.
+// that the browser begins: people open several tabs.
 const signinCookie = "gatehouse-signin"
+
+// signinKept is how long a sign-in is remembered. It can be finished within
+// oidc.TransactionLife; whoever comes after that is told so.
+const signinKept = store.MaxSignIn
 
 // begin sends the browser to a provider.
 func (s *Server) begin(w http.ResponseWriter, r *http.Request, v *visit, p store.Provider, wish wish) error {
@@ -46,7 +50,7 @@ func (s *Server) begin(w http.ResponseWriter, r *http.Request, v *visit, p store
 	}
 	begun := store.SignIn{
 		Connection: p.ConnectionID, State: hash(transaction.State), Browser: hash(browser), ReturnTo: wish.to,
-		ExpiresAt: store.At(s.store.Now().Add(oidc.TransactionLife)),
+		ExpiresAt: store.At(s.store.Now().Add(signinKept)),
 	}
 	begun.Sealed = s.signing.sealer.Seal(hex.EncodeToString(begun.State), string(text))
 	err = s.store.Write(ctx, store.Actor{Tenant: p.TenantID, Kind: store.ActorSystem, RequestID: v.id}, func(tx *store.Tx) error {
@@ -56,7 +60,7 @@ func (s *Server) begin(w http.ResponseWriter, r *http.Request, v *visit, p store
 	if err != nil {
 		return err
 	}
-	s.setCookie(w, r, signinCookie, "/", browser, oidc.TransactionLife)
+	s.setCookie(w, r, signinCookie, "/", browser, signinKept)
 	return s.redirect(w, r, to)
 }
 
@@ -111,10 +115,12 @@ func (s *Server) finishSignIn(w http.ResponseWriter, r *http.Request, v *visit) 
 func (s *Server) admit(w http.ResponseWriter, r *http.Request, v *visit, p store.Provider, begun store.SignIn, id oidc.Identity) error {
 	ctx := r.Context()
 	value, said := id.Text(p.Claim)
-	user, err := s.find(ctx, v, p, id, value)
+	user, err := s.find(ctx, v, p, begun, id, value)
 	if err != nil {
 		no := refusal{provider: p, cause: err, name: value, to: begun.ReturnTo}
 		switch {
+		case errors.Is(err, errEnded):
+			no.code, no.reason = "lost", "state"
 		case errors.Is(err, store.ErrOtherPerson), errors.Is(err, store.ErrTaken):
 			no.code = "otherperson"
 		case errors.Is(err, store.ErrAmbiguous):
@@ -138,7 +144,7 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request, v *visit, p store
 	err = s.store.Write(ctx, actor, func(tx *store.Tx) (err error) {
 		session, secret, err = tx.CreateSession(ctx, store.Session{
 			UserID: user, Method: store.MethodOIDC, Connection: p.ConnectionID, Issuer: id.Issuer, Subject: id.Subject,
-			ProviderSession: id.SessionID, UserAgent: r.UserAgent(), Address: clientAddress(r), BegunAt: begun.BegunAt,
+			ProviderSession: id.SessionID, UserAgent: r.UserAgent(), Address: clientAddress(r), BegunAt: begun.BegunAt, Browser: string(begun.Browser),
 		})
 		return err
 	})
@@ -162,13 +168,28 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request, v *visit, p store
 	return s.redirect(w, r, begun.ReturnTo)
 }
 
+// errEnded says that a sign-in was ended while the provider was asked.
+var errEnded = errors.New("the connection was changed meanwhile")
+
 // find gives the user whom an identity is, or makes one where the connection says
 // so.
-func (s *Server) find(ctx context.Context, v *visit, p store.Provider, id oidc.Identity, value string) (user store.UserID, err error) {
+func (s *Server) find(ctx context.Context, v *visit, p store.Provider, begun store.SignIn, id oidc.Identity, value string) (user store.UserID, err error) {
 	c := store.ConnectionRef{Tenant: p.TenantID, ID: p.ConnectionID}
 	actor := store.Actor{Tenant: p.TenantID, Kind: store.ActorSystem, ID: "sign-in", RequestID: v.id}
+	write := func(f func(tx *store.Tx) error) error {
+		return s.store.Write(ctx, actor, func(tx *store.Tx) error {
+			if err := f(tx); err != nil {
+				return err
+			}
+			err := tx.GoesOn(ctx, begun)
+			if errors.Is(err, store.ErrNotFound) {
+				err = fmt.Errorf("%w: %v", errEnded, err)
+			}
+			return err
+		})
+	}
 	link := func() error {
-		return s.store.Write(ctx, actor, func(tx *store.Tx) (err error) {
+		return write(func(tx *store.Tx) (err error) {
 			user, err = tx.Link(ctx, c, id.Issuer, id.Subject, p.Attribute, value)
 			return err
 		})
@@ -182,7 +203,7 @@ func (s *Server) find(ctx context.Context, v *visit, p store.Provider, id oidc.I
 		userName, externalID = cmp.Or(userName, value), value
 	}
 	name, _ := id.Text("name")
-	err = s.store.Write(ctx, actor, func(tx *store.Tx) error {
+	err = write(func(tx *store.Tx) error {
 		_, err := tx.CreateOnSignIn(ctx, c, userName, externalID, name)
 		return err
 	})

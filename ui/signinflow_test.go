@@ -31,7 +31,7 @@ func lastCall(op *idptest.OP) idptest.Call {
 // reasonHere is why the pages refuse a case: what the database knows nothing of, or
 // not any more, is refused before the protocol sees it.
 func reasonHere(c idptest.Case) string {
-	if c.Reason == "expired" || c.Name == "the state twice" {
+	if c.Name == "the state twice" {
 		return "state"
 	}
 	return c.Reason
@@ -42,13 +42,15 @@ func reasonHere(c idptest.Case) string {
 // oidc's alone: no connection asks for it.
 func TestHostileProviders(t *testing.T) {
 	atBothGates(t, func(t *testing.T, g *gate) {
-		n, rejected, accepted := 0, 0, 0
+		n, good, rejected, accepted := 0, 0, 0, 0
 		for _, c := range append(idptest.Hostile(), idptest.Good()...) {
 			if c.Setup.MaxAge > 0 {
 				continue
 			}
 			if c.Reason != "" {
 				n++
+			} else {
+				good++
 			}
 			t.Run(c.Name, func(t *testing.T) {
 				g.clock.wait(time.Minute) // no case fills the log for the next
@@ -83,9 +85,10 @@ func TestHostileProviders(t *testing.T) {
 				}
 			})
 		}
-		t.Logf("oidc_hostile_rejected: %d of %d; good sign-ins accepted: %d", rejected, n, accepted)
-		if rejected != n || n < 70 || accepted < 12 {
-			t.Errorf("rejected %d of %d, accepted %d: want all, at least 70 and 12", rejected, n, accepted)
+		t.Logf("oidc_hostile_rejected = %d of %d", rejected, n)
+		t.Logf("oidc_good_accepted = %d of %d", accepted, good)
+		if rejected != n || accepted != good || n < 70 || good < 12 {
+			t.Errorf("rejected %d of %d, accepted %d of %d: want all, at least 70 and 12", rejected, n, accepted, good)
 		}
 	})
 }
@@ -98,7 +101,7 @@ func wantRefused(t *testing.T, d *door, b *browser, page answer, reason string) 
 	switch reason {
 	case "unavailable":
 		status = http.StatusServiceUnavailable
-	case "state":
+	case "state", "expired":
 		status = http.StatusBadRequest
 	}
 	if page.status != status || page.text("h1") == "" || !strings.Contains(page.text("main"), "Request ") {
@@ -140,6 +143,21 @@ func TestEveryReasonHasAPage(t *testing.T) {
 					t.Errorf("no text signin.%s.%s in %s", part, code, lang)
 				}
 			}
+		}
+	}
+}
+
+// TestWhoseProblemADenialIs tells apart what a person can do something about and what
+// only the administrators can.
+func TestWhoseProblemADenialIs(t *testing.T) {
+	t.Parallel()
+	for denial, want := range map[string]string{
+		"access_denied": "cancelled", "login_required": "cancelled", "interaction_required": "cancelled", "anything": "cancelled",
+		"invalid_scope": "settings", "unauthorized_client": "settings", "invalid_request": "settings", "unsupported_response_type": "settings",
+		"server_error": "down", "temporarily_unavailable": "down",
+	} {
+		if no := because(&oidc.Denial{Code: denial}, store.Provider{}, "/"); no.code != want {
+			t.Errorf("%s leads to page %q, want %q", denial, no.code, want)
 		}
 	}
 }

@@ -55,6 +55,15 @@ var refusals = map[string]struct {
 // ofSettings are the reasons that an administrator has to do something about.
 var ofSettings = map[string]bool{"settings": true, "discovery": true, "client": true, "alg": true, "key": true}
 
+// ofRequests are the errors by which a provider says that it is asked wrongly (RFC
+// 6749 §4.1.2.1, OpenID Connect Core 1.0 §3.1.2.6): no person can do anything about
+// those.
+var ofRequests = map[string]bool{
+	"invalid_request": true, "unauthorized_client": true, "unsupported_response_type": true, "invalid_scope": true,
+	"invalid_request_uri": true, "invalid_request_object": true, "request_not_supported": true, "request_uri_not_supported": true,
+	"registration_not_supported": true,
+}
+
 // because makes a refusal of an error of the protocol.
 func because(err error, p store.Provider, to string) refusal {
 	no := refusal{code: "refused", reason: cmp.Or(oidc.Reason(err), "internal"), provider: p, cause: err, to: to}
@@ -65,6 +74,9 @@ func because(err error, p store.Provider, to string) refusal {
 		no.code = "cancelled"
 		if denial, ok := errors.AsType[*oidc.Denial](err); ok {
 			no.detail = denial.Code
+			if ofRequests[denial.Code] {
+				no.code = "settings"
+			}
 		}
 	case no.reason == "expired":
 		no.code = "slow"

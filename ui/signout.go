@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -50,7 +51,7 @@ func (s *Server) keepHint(w http.ResponseWriter, r *http.Request, id store.Sessi
 func (s *Server) logout(w http.ResponseWriter, r *http.Request, v *visit) error {
 	err := s.recognise(r, v)
 	if errors.Is(err, store.ErrNotFound) {
-		if err := s.keepSecret(w, r, ""); err != nil {
+		if err := s.forgetSession(w, r); err != nil {
 			return err
 		}
 		return s.redirect(w, r, "/logout")
@@ -72,7 +73,7 @@ func (s *Server) logoutEverywhere(w http.ResponseWriter, r *http.Request, v *vis
 		if err != nil {
 			return err
 		}
-		return s.keepSecret(w, r, "")
+		return s.forgetSession(w, r)
 	})
 }
 
@@ -207,8 +208,7 @@ func (s *Server) backChannelLogout(w http.ResponseWriter, r *http.Request, v *vi
 // revokeOnce ends sessions by a token that works once.
 func (s *Server) revokeOnce(r *http.Request, v *visit, p store.Provider, of store.Revocation, id string, expires time.Time) error {
 	ctx := r.Context()
-	actor := store.Actor{Tenant: p.TenantID, Kind: store.ActorSystem, ID: "provider " + string(p.ConnectionID), RequestID: v.id}
-	return s.store.Write(ctx, actor, func(tx *store.Tx) error {
+	return s.store.Write(ctx, s.providerActor(v, p), func(tx *store.Tx) error {
 		if err := tx.UseToken(ctx, p.ConnectionID, id, expires); err != nil {
 			return err
 		}
@@ -224,36 +224,69 @@ func oauthError(w http.ResponseWriter, status int, code, description string) err
 	return json.NewEncoder(w).Encode(map[string]string{"error": code, "error_description": description})
 }
 
-// frontChannelLogout ends the session of the browser that the provider's page loads
-// us in (OpenID Connect Front-Channel Logout 1.0 §2), if it is the one that is meant.
-// A link that somebody else makes ends nothing: it would have to name the session at
-// the provider. Browsers that keep our cookie from frames of other sites make this
-// do nothing; the back channel does not depend on them.
+// minSecretSID is from which length on, in bytes, a session's id at the provider
+// can't be guessed; those of Entra are UUIDs.
+const minSecretSID = 20
+
+// frontChannelLogout ends the sessions that belong to a session at the provider, whose
+// page loads us in a frame (OpenID Connect Front-Channel Logout 1.0 §2). Browsers keep
+// our cookie from frames of other sites, so that what says whose it is is the session's
+// id there, which only the provider and those know whom it told. A short one counts
+// only in the browser whose session it is.
 func (s *Server) frontChannelLogout(w http.ResponseWriter, r *http.Request, v *visit) error {
 	query := r.URL.Query()
 	issuer, session := query.Get("iss"), query.Get("sid")
 	if len(query["iss"]) != 1 || len(query["sid"]) != 1 || issuer == "" || session == "" {
 		return badRequest{"problem.invalid"}
 	}
-	p := &logoutPage{page: v.page("logout.title"), Text: v.words.t("logout.frame")}
+	ctx := r.Context()
 	err := s.recognise(r, v)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
-	if err == nil && v.session.Issuer == issuer && v.session.ProviderSession == session {
-		provider, err := s.store.Provider(r.Context(), store.ConnectionRef{Tenant: v.tenant(), ID: v.session.Connection})
-		if err != nil {
-			return err
+	hers := err == nil && v.session.Issuer == issuer && v.session.ProviderSession == session
+	providers, err := s.store.ProvidersOfIssuer(ctx, issuer)
+	if err != nil {
+		return err
+	}
+	for _, p := range providers {
+		if !p.FrontChannel {
+			continue
 		}
-		if provider.FrontChannel {
-			if err := s.endSession(w, r, v); err != nil {
+		s.allowFrame(w, p)
+		hers := hers && v.session.Connection == p.ConnectionID
+		if hers || len(session) >= minSecretSID {
+			if err := s.endThere(ctx, v, p, session); err != nil {
 				return err
 			}
-			s.allowFrame(w, provider)
+		}
+		if hers {
+			if err := s.forgetSession(w, r); err != nil {
+				return err
+			}
 		}
 	}
+	p := &logoutPage{page: v.page("logout.title"), Text: v.words.t("logout.frame")}
 	p.page.Name, p.page.Nav, p.page.Me = "", nil, ""
 	return s.render(w, http.StatusOK, "logout", p)
+}
+
+// endThere ends the sessions that belong to one at the provider. Nothing is written
+// for a stranger's invention.
+func (s *Server) endThere(ctx context.Context, v *visit, p store.Provider, session string) error {
+	there, err := s.store.HasSessionAt(ctx, store.ConnectionRef{Tenant: p.TenantID, ID: p.ConnectionID}, session)
+	if err != nil || !there {
+		return err
+	}
+	return s.store.Write(ctx, s.providerActor(v, p), func(tx *store.Tx) error {
+		_, err := tx.Revoke(ctx, store.Revocation{Connection: p.ConnectionID, ProviderSession: session})
+		return err
+	})
+}
+
+// providerActor is a provider that ends sessions.
+func (s *Server) providerActor(v *visit, p store.Provider) store.Actor {
+	return store.Actor{Tenant: p.TenantID, Kind: store.ActorSystem, ID: "provider " + string(p.ConnectionID), RequestID: v.id}
 }
 
 // allowFrame lets the provider's page show ours in a frame.

@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -12,9 +13,20 @@ import (
 	"gatehouse/store"
 )
 
-// TestSessionProperties is about the cookie and the row behind it.
+// TestSessionProperties is about the cookie and the row behind it, and prints the
+// figure. TestTheSessionCookie has it over TLS, and TestSecretsDontCollide many of them.
 func TestSessionProperties(t *testing.T) {
 	atBothGates(t, func(t *testing.T, g *gate) {
+		held, n := 0, 0
+		holds := func(property string, ok bool) {
+			t.Helper()
+			if n++; ok {
+				held++
+			} else {
+				t.Errorf("it does not hold: %s", property)
+			}
+		}
+		defer func() { t.Logf("session_properties = %d of %d", held, n) }()
 		d := g.newDoor(t, idptest.Setup{})
 		b := d.browser()
 		page := d.signIn(b)
@@ -24,9 +36,9 @@ func TestSessionProperties(t *testing.T) {
 				cookie = c
 			}
 		}
-		if !regexp.MustCompile(`^gatehouse=ghu_[^;]{43,}; Path=/; HttpOnly; SameSite=Lax$`).MatchString(cookie) || len(cookie) > 4096 {
-			t.Errorf("got cookie %q", cookie)
-		}
+		holds("256 bits behind a prefix, in a cookie for this host, which no script and no form of another site gets: "+cookie,
+			regexp.MustCompile(`^gatehouse=ghu_[A-Z2-7]{52}; Path=/; HttpOnly; SameSite=Lax$`).MatchString(cookie)) // 5 bits a letter
+		holds("a cookie that every browser keeps", len(cookie) <= 4096)
 		first := b.cookie(sessionCookie)
 		copied := func(secret string) int {
 			r, err := http.NewRequest("GET", g.server.URL+"/me", nil)
@@ -46,9 +58,7 @@ func TestSessionProperties(t *testing.T) {
 		}
 		d.wantIn(b)
 		second := b.cookie(sessionCookie)
-		if second == first || copied(first) == 200 || len(d.sessions()) != 1 {
-			t.Errorf("signing in anew: the same secret %v, the old works %v, %d sessions", second == first, copied(first) == 200, len(d.sessions()))
-		}
+		holds("another secret at each sign-in, in place of the one before", second != first && copied(first) == 303 && len(d.sessions()) == 1)
 
 		for _, end := range []struct {
 			why string
@@ -94,44 +104,82 @@ func TestSessionProperties(t *testing.T) {
 				t.Fatalf("%s: the control is not signed in", end.why)
 			}
 			end.f()
-			if status := copied(secret); status != 303 {
-				t.Errorf("%s: a copied cookie gets status %d, want to be sent to sign in", end.why, status)
+			holds("a copied cookie opens nothing after "+end.why, copied(secret) == 303)
+		}
+	})
+}
+
+// TestHalfFinishedSignInsEnd takes Ada away while she is at the provider, and while the
+// provider is asked about what she brought back.
+func TestHalfFinishedSignInsEnd(t *testing.T) {
+	atBothGates(t, func(t *testing.T, g *gate) {
+		set := func(change func(p *store.Provider)) func(*door, *browser) {
+			return func(d *door, _ *browser) {
+				change(&d.provider)
+				d.write(d.t, func(tx *store.Tx) error { _, err := tx.SetProvider(d.t.Context(), d.provider); return err })
+			}
+		}
+		for why, f := range map[string]func(d *door, b *browser){
+			"deactivated and active again": func(d *door, _ *browser) {
+				d.changeAda(func(u *store.User) { u.Active = false })
+				d.changeAda(func(u *store.User) { u.Active = true })
+			},
+			"signed out everywhere": func(d *door, _ *browser) {
+				d.write(t, func(tx *store.Tx) error { _, err := tx.EndSessionsOf(t.Context(), d.ada, ""); return err })
+			},
+			"signed out in the same browser":  func(d *door, b *browser) { b.post("/logout", d.server.URL, nil) },
+			"the settings changed":            set(func(p *store.Provider) { p.Scopes = []string{"profile"} }),
+			"people are found in another way": set(func(p *store.Provider) { p.Claim, p.Attribute = "preferred_username", store.LinkUserName }),
+			"the provider was switched off":   set(func(p *store.Provider) { p.Enabled = false }),
+			"off and on again": func(d *door, b *browser) {
+				set(func(p *store.Provider) { p.Enabled = false })(d, b)
+				set(func(p *store.Provider) { p.Enabled = true })(d, b)
+			},
+			"the provider was removed": func(d *door, _ *browser) {
+				d.write(t, func(tx *store.Tx) error { return tx.RemoveProvider(t.Context(), d.ref.ID) })
+			},
+		} {
+			for _, asked := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%s, the provider asked %v", why, asked), func(t *testing.T) {
+					d := g.newDoor(t, idptest.Setup{})
+					b := d.browser()
+					d.wantIn(b)
+					g.clock.wait(time.Second)
+					back, _ := d.start(b, "")
+					kept := b.cookie(signinCookie)
+					g.clock.wait(time.Second)
+					end := func() { f(d, b); g.clock.wait(time.Second) }
+					if asked {
+						d.Lies.Before = func(call idptest.Call) {
+							if call == idptest.Token {
+								end()
+							}
+						}
+					} else {
+						end()
+					}
+					copied := d.browser()
+					copied.hold(signinCookie, kept)
+					if page := copied.get("/oidc/callback?" + back.Encode()); page.status < 400 || copied.isIn() {
+						t.Errorf("status %d, want nothing to come of it", page.status)
+					}
+					if ids, err := d.Identities(t.Context(), d.ref.Tenant, d.ada); err != nil || strings.HasPrefix(why, "the provider was removed") && len(ids) != 0 {
+						t.Errorf("she is linked by what was removed: %v, %v", ids, err)
+					}
+				})
 			}
 		}
 	})
 }
 
-// TestHalfFinishedSignInsEnd takes Ada away while she is at the provider.
-func TestHalfFinishedSignInsEnd(t *testing.T) {
-	atBothGates(t, func(t *testing.T, g *gate) {
-		for why, f := range map[string]func(d *door){
-			"deactivated and active again": func(d *door) {
-				d.changeAda(func(u *store.User) { u.Active = false })
-				d.changeAda(func(u *store.User) { u.Active = true })
-			},
-			"signed out everywhere": func(d *door) {
-				d.write(t, func(tx *store.Tx) error { _, err := tx.EndSessionsOf(t.Context(), d.ada, ""); return err })
-			},
-			"the settings changed": func(d *door) {
-				d.provider.Scopes = []string{"profile"}
-				d.write(t, func(tx *store.Tx) error { _, err := tx.SetProvider(t.Context(), d.provider); return err })
-			},
-			"the provider was switched off": func(d *door) {
-				d.provider.Enabled = false
-				d.write(t, func(tx *store.Tx) error { _, err := tx.SetProvider(t.Context(), d.provider); return err })
-			},
-		} {
-			d := g.newDoor(t, idptest.Setup{})
-			b := d.browser()
-			back, _ := d.start(b, "")
-			g.clock.wait(time.Second)
-			f(d)
-			g.clock.wait(time.Second)
-			if page := b.get("/oidc/callback?" + back.Encode()); page.status < 400 || b.isIn() {
-				t.Errorf("%s: status %d, want nothing to come of it", why, page.status)
-			}
-		}
-	})
+// hold gives a browser a cookie of another.
+func (b *browser) hold(name, value string) {
+	b.t.Helper()
+	u, err := url.Parse(b.host)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.http.Jar.SetCookies(u, []*http.Cookie{{Name: name, Value: value, Path: "/"}})
 }
 
 func TestBackChannelLogout(t *testing.T) {
@@ -245,6 +293,8 @@ func TestFrontChannelLogout(t *testing.T) {
 	t.Parallel()
 	g := newGate(t, sqliteURL(t))
 	d := g.newDoor(t, idptest.Setup{})
+	const guessable, secret = "op-session-1", "0b6f2c1e-6d0f-4b7e-9b55-6d1f0e7a9c11"
+	d.SessionID = guessable
 	b := d.browser()
 	d.wantIn(b)
 	for _, query := range []url.Values{
@@ -255,13 +305,38 @@ func TestFrontChannelLogout(t *testing.T) {
 			t.Fatalf("%v ended a session", query)
 		}
 	}
-	right := "/oidc/frontchannel-logout?" + url.Values{"iss": {d.URL}, "sid": {d.SessionID}}.Encode()
-	if page := d.browser().get(right); page.status != 200 || !b.isIn() {
-		t.Errorf("from another browser: status %d, in %v", page.status, b.isIn())
+	right := func() string {
+		return "/oidc/frontchannel-logout?" + url.Values{"iss": {d.URL}, "sid": {d.SessionID}}.Encode()
 	}
-	page := b.get(right)
+	if page := d.browser().get(right()); page.status != 200 || !b.isIn() {
+		t.Errorf("an id that can be guessed, from another browser: status %d, in %v", page.status, b.isIn())
+	}
+	page := b.get(right())
 	if page.status != 200 || b.isIn() || !strings.Contains(page.header.Get("Content-Security-Policy"), "frame-ancestors "+d.URL) {
 		t.Errorf("status %d, in %v, policy %q", page.status, b.isIn(), page.header.Get("Content-Security-Policy"))
+	}
+
+	// The frame is of another site, so that the browser keeps the cookie from it.
+	g.clock.wait(time.Second)
+	bystander := d.browser()
+	d.wantIn(bystander)
+	d.SessionID = secret
+	d.wantIn(b)
+	half := d.browser()
+	back, _ := d.start(half, "")
+	g.clock.wait(time.Second)
+	if page := d.browser().get(right()); page.status != 200 || b.isIn() || !bystander.isIn() {
+		t.Errorf("without the cookie: status %d, in %v, bystander in %v", page.status, b.isIn(), bystander.isIn())
+	}
+	if page := half.get("/oidc/callback?" + back.Encode()); page.status != 403 || half.isIn() {
+		t.Errorf("half-finished: status %d, in %v", page.status, half.isIn())
+	}
+	g.clock.wait(time.Second)
+	d.wantIn(b)
+	d.provider.FrontChannel = false
+	g.write(t, func(tx *store.Tx) (err error) { d.provider, err = tx.SetProvider(t.Context(), d.provider); return err })
+	if d.browser().get(right()); !b.isIn() {
+		t.Error("switched off, and it ends a session")
 	}
 }
 
@@ -406,7 +481,7 @@ func TestProviderThatHangs(t *testing.T) {
 		if page.status != 503 || page.header.Get("Retry-After") == "" || !strings.Contains(page.text("h1"), "doesn't answer") {
 			t.Fatalf("status %d, want 503: %q", page.status, page.text("main"))
 		}
-		if took < 11*time.Second {
+		if took < 10*time.Second {
 			return
 		}
 	}

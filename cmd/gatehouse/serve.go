@@ -41,7 +41,7 @@ func (c *serveCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	if err := offerSetup(a, st, c.publicURL); err != nil {
+	if err := offerSetup(a, st, c.publicURL.served(l.Addr())); err != nil {
 		return err
 	}
 	return s.run(a.ctx, l, func(addr string) {

@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -263,9 +265,26 @@ func (c *breakGlassCmd) Run(a *app) error {
 	})
 }
 
-// entrance is a link with a secret, which a log of requests leaves out.
+// entrance is a link with a secret, which a log of requests leaves out. Whoever comes in
+// by it needs a passkey to come again, and an address that is a number has none.
 func (p publicURL) entrance(path, secret string) string {
+	if p.URL == "" {
+		p.URL = "http://localhost:8080"
+	}
 	return p.at(path) + "?" + url.Values{"code": {secret}}.Encode()
+}
+
+// served is where a browser on this machine finds what listens at an address, unless
+// the setting says it.
+func (p publicURL) served(at net.Addr) publicURL {
+	if tcp, ok := at.(*net.TCPAddr); ok && p.URL == "" {
+		host := "localhost"
+		if !tcp.IP.IsLoopback() && !tcp.IP.IsUnspecified() {
+			host = tcp.IP.String()
+		}
+		p.URL = "http://" + net.JoinHostPort(host, strconv.Itoa(tcp.Port))
+	}
+	return p
 }
 
 // offerSetup prints a link for each tenant that nobody owns. It is not logged: who

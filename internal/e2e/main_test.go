@@ -23,8 +23,9 @@ import (
 	"gatehouse/internal/pgtest"
 )
 
-// binary is the program under test, built by TestMain.
-var binary string
+// binary is the program under test, built by TestMain. racing is the same with the race
+// detector in it, when the tests have it in them (make race), and binary otherwise.
+var binary, racing string
 
 func TestMain(m *testing.M) {
 	os.Exit(testMain(m))
@@ -42,6 +43,14 @@ func testMain(m *testing.M) int {
 	if output, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "build gatehouse: %v\n%s", err, output)
 		return 1
+	}
+	racing = binary
+	if raceDetector {
+		racing += "-race"
+		if output, err := exec.Command("go", "build", "-race", "-o", racing, "gatehouse/cmd/gatehouse").CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "build gatehouse with the race detector: %v\n%s", err, output)
+			return 1
+		}
 	}
 	return pgtest.Main(m)
 }
@@ -123,7 +132,13 @@ func listen(t *testing.T, database string, flags ...string) string {
 // listenLogged is listen with what the server logs.
 func listenLogged(t *testing.T, database string, flags ...string) (string, *serverLog) {
 	t.Helper()
-	cmd := exec.Command(binary, append([]string{"--database-url=" + database, "serve", "--listen=127.0.0.1:0"}, flags...)...)
+	return listenBy(t, binary, database, flags...)
+}
+
+// listenBy is listenLogged of a program of one's choice.
+func listenBy(t *testing.T, program, database string, flags ...string) (string, *serverLog) {
+	t.Helper()
+	cmd := exec.Command(program, append([]string{"--database-url=" + database, "serve", "--listen=127.0.0.1:0"}, flags...)...)
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -381,7 +382,7 @@ func revocations(t *testing.T, s *store.Store) {
 		"a session of the subject": {revoke: func(u store.UserID) store.Revocation {
 			return store.Revocation{Connection: p.ref.ID, Issuer: issuer, Subject: "s-" + string(u), ProviderSession: "one" + string(u)}
 		}, half: true},
-		"all": {revoke: func(store.UserID) store.Revocation { return store.Revocation{Connection: p.ref.ID} }, both: true, others: true, signIn: true},
+		"all": {revoke: func(store.UserID) store.Revocation { return store.Revocation{Connection: p.ref.ID} }, both: true, half: true, others: true, signIn: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ids := p.addPeople(t, name, "colleague of "+name)
@@ -399,6 +400,9 @@ func revocations(t *testing.T, s *store.Store) {
 				secrets = append(secrets, secret)
 			}
 			begun := store.At(p.Now())
+			for p.Now().Sub(begun.Time) < 2*time.Millisecond { // instants are of milliseconds
+				runtime.Gosched()
+			}
 			p.write(t, func(tx *store.Tx) error {
 				_, err := tx.BeginSignIn(ctx, store.SignIn{Connection: p.ref.ID, State: hash(name), Browser: hash("b")})
 				return err
@@ -428,8 +432,19 @@ func revocations(t *testing.T, s *store.Store) {
 				_, err := create(p, ids[0], "one"+string(ids[0]), begun)
 				wantErr(t, "begun before", err, store.ErrNotFound)
 			}
-			if _, err := create(p, ids[1], "three", begun); err != nil {
+			if _, err := create(p, ids[1], "three", begun); (err != nil) != c.others {
 				t.Errorf("a colleague, begun before: %v", err)
+			}
+			goesOn := func(begun store.Instant) error {
+				return p.Write(ctx, p.actor, func(tx *store.Tx) error {
+					return tx.GoesOn(ctx, store.SignIn{Connection: p.ref.ID, BegunAt: begun})
+				})
+			}
+			if err := goesOn(begun); errors.Is(err, store.ErrNotFound) != c.others || err != nil && !c.others {
+				t.Errorf("begun before, at the connection: %v", err)
+			}
+			if err := goesOn(store.At(p.Now().Add(time.Second))); err != nil {
+				t.Errorf("begun after, at the connection: %v", err)
 			}
 			err := p.Write(ctx, p.actor, func(tx *store.Tx) error {
 				_, err := tx.TakeSignIn(ctx, hash(name), hash("b"))
@@ -450,6 +465,21 @@ func revocations(t *testing.T, s *store.Store) {
 		p.refused(t, why, store.ErrInvalid, func(tx *store.Tx) error { _, err := tx.Revoke(ctx, r); return err })
 	}
 
+	for sid, want := range map[string]bool{"three": true, "four": false, "": false, "\x00": false} {
+		if got, err := p.HasSessionAt(ctx, okta.ref, sid); err != nil || got {
+			t.Errorf("session %q, at another connection: got %v, %v; want none", sid, got, err)
+		}
+		ann := p.addPeople(t, "ann of "+fmt.Sprintf("%q", sid))[0]
+		if want {
+			if _, err := create(p, ann, sid, store.Instant{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got, err := p.HasSessionAt(ctx, p.ref, sid); err != nil || got != want {
+			t.Errorf("session %q: got %v, %v; want %v", sid, got, err, want)
+		}
+	}
+
 	use := func(c store.ConnectionID) error {
 		return p.Write(ctx, p.actor, func(tx *store.Tx) error { return tx.UseToken(ctx, c, "jti-1", p.Now().Add(time.Minute)) })
 	}
@@ -461,5 +491,59 @@ func revocations(t *testing.T, s *store.Store) {
 	if err := use(okta.ref.ID); err != nil {
 		t.Errorf("another provider's token of that id: %v", err)
 	}
+	clean(t, s)
+}
+
+// fromOneBrowser ends what a browser has begun, and nobody else's.
+func fromOneBrowser(t *testing.T, s *store.Store) {
+	ctx := t.Context()
+	p := acme(t, s)
+	p.setProvider(t, p.provider())
+	ann := p.addPeople(t, "ann")[0]
+	begun := map[string]store.SignIn{}
+	for _, state := range []string{"waits", "asked", "other"} {
+		browser := "ann's"
+		if state == "other" {
+			browser = "bob's"
+		}
+		p.write(t, func(tx *store.Tx) (err error) {
+			begun[state], err = tx.BeginSignIn(ctx, store.SignIn{Connection: p.ref.ID, State: hash(state), Browser: hash(browser)})
+			return err
+		})
+	}
+	take := func(state string) error {
+		return p.Write(ctx, p.actor, func(tx *store.Tx) error {
+			_, err := tx.TakeSignIn(ctx, hash(state), begun[state].Browser)
+			return err
+		})
+	}
+	create := func(state string) error {
+		return p.Write(ctx, p.actor, func(tx *store.Tx) error {
+			_, _, err := tx.CreateSession(ctx, store.Session{UserID: ann, Method: store.MethodOIDC, Connection: p.ref.ID, Issuer: issuer, Subject: "s",
+				BegunAt: begun[state].BegunAt, Browser: string(begun[state].Browser)})
+			return err
+		})
+	}
+	wantErr(t, "asked", take("asked"), nil)
+	p.write(t, func(tx *store.Tx) error { return tx.EndSignInsFrom(ctx, hash("ann's")) })
+	wantErr(t, "still at the provider", take("waits"), store.ErrNotFound)
+	wantErr(t, "on its way to a session", create("asked"), store.ErrNotFound)
+	wantErr(t, "another browser's", take("other"), nil)
+	wantErr(t, "another browser's", create("other"), nil)
+	clean(t, s)
+}
+
+// aTokenIsUsedOnce also when it ended a moment ago and the sweep went by: it is taken
+// for as long as clocks may differ.
+func aTokenIsUsedOnce(t *testing.T, s *store.Store) {
+	ctx := t.Context()
+	p := acme(t, s)
+	ended := p.Now().Add(-119 * time.Second)
+	use := func() error {
+		return p.Write(ctx, p.actor, func(tx *store.Tx) error { return tx.UseToken(ctx, p.ref.ID, "jti", ended) })
+	}
+	wantErr(t, "the first time", use(), nil)
+	p.write(t, func(tx *store.Tx) error { _, err := tx.SweepSignIn(ctx, 1000); return err })
+	wantErr(t, "the second time", use(), store.ErrTaken)
 	clean(t, s)
 }

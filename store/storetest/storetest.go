@@ -124,6 +124,8 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		{"Providers", providers},
 		{"SignIns", signIns},
 		{"FloodOfSignIns", floodOfSignIns},
+		{"FromOneBrowser", fromOneBrowser},
+		{"ATokenIsUsedOnce", aTokenIsUsedOnce},
 		{"Identities", identities},
 		{"CreatedOnSignIn", createdOnSignIn},
 		{"Revocations", revocations},

@@ -140,7 +140,7 @@ func TestTextsAreTexts(t *testing.T) {
 		}
 	}
 	attacks += int(asked.Load())
-	t.Logf("browser_attacks = %d: %d payloads on %d pages, %d of them in the browser, %d forms sent", attacks, len(texts), len(all), sum(opened, most), sent)
+	t.Logf("browser_attacks = %d of %d payloads on %d pages, %d of them in the browser, %d forms sent", attacks, len(texts), len(all), sum(opened, most), sent)
 	if attacks > 0 {
 		t.Errorf("the canary was asked %d times", asked.Load())
 	}
