@@ -44,14 +44,15 @@ func (s *Store) grew(rows int) {
 }
 
 // analyzeFresh analyzes the tables that never were and are no longer small: for a
-// small one the best plan is to read it all, and that plan would be kept.
+// small one the best plan is to read it all, and that plan would be kept. One that
+// looked empty is fresh, too: whoever was filling it hadn't committed.
 func (s *Store) analyzeFresh(ctx context.Context) error {
 	var tables []struct {
 		Name  string `db:"relname"`
 		Large bool   `db:"large"`
 	}
 	err := s.list(ctx, &tables, `SELECT relname, pg_relation_size(oid) >= 50 * 8192 AS large FROM pg_class
-		WHERE relname IN ('users', 'user_emails', 'user_words', 'groups', 'members') AND reltuples < 0
+		WHERE relname IN ('users', 'user_emails', 'user_words', 'groups', 'members') AND reltuples <= 0
 		AND relnamespace = CAST(current_schema() AS regnamespace)`)
 	if err != nil {
 		return err

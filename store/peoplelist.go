@@ -60,7 +60,7 @@ const (
 	maxWords  = 8
 	maxFew    = 2000
 	maxCommon = 8000
-	firstLook = 30
+	firstLook = 100
 )
 
 // PeopleList is a list of people: those whom a filter picks. To make it, the store
@@ -91,8 +91,8 @@ type part struct {
 	// of them are there, some more than once. It is empty where there is none.
 	ids   clause
 	exact bool
-	// word is the one that ids are found by, if more than a few have it, but not too
-	// many to look at each.
+	// word is the one that the users are found by, if more than a few have it: first
+	// those whose display names begin with it, which an index has in order.
 	word string
 }
 
@@ -255,8 +255,8 @@ func (l *PeopleList) named(ctx context.Context, words []string) (*part, error) {
 		return nil, err
 	}
 	p := &part{exact: len(sought) == len(words)}
-	if len(sought) == 1 && len(sought[0]) == 1 && n > maxFew && n <= maxCommon {
-		p.word = sought[0][0]
+	if len(sought[0]) == 1 && (l.common || len(sought) == 1) && n > maxFew {
+		p.word, p.exact = sought[0][0], len(words) == 1
 	}
 	for i, word := range sought {
 		query, args := usersBegunBy(l.tenant, word)
@@ -325,10 +325,12 @@ func (l *PeopleList) among(ctx context.Context, a access.Audience) (*part, error
 	p := &part{exact: true}
 	p.ids.add(`SELECT m.user_id AS id FROM (`+d.idRows+`) g JOIN members m ON m.tenant_id = ? AND m.group_id = g.id
 		UNION ALL SELECT u.id FROM (`+d.idRows+`) w `+d.each("users", `u.tenant_id = ? AND u.id = w.id`), groups, l.tenant, users, l.tenant)
-	// As text, or SQLite would look for each of the groups in the index, for each user;
-	// with an OFFSET, or PostgreSQL would read all members before it looks for one user.
+	// With IS TRUE, or SQLite would look for each of the groups in the index, for each
+	// user, and PostgreSQL compare each of hers with each of them, instead of making a
+	// table of them once; with an OFFSET, or PostgreSQL would read all members before it
+	// looks for one user.
 	p.where.add(`(EXISTS (SELECT 1 FROM members m WHERE m.tenant_id = u.tenant_id AND m.user_id = u.id
-			AND CAST(m.group_id AS text) IN (`+d.texts+`) LIMIT 1 OFFSET 0)
+			AND (m.group_id IN (`+d.ids+`)) IS TRUE LIMIT 1 OFFSET 0)
 		OR u.id IN (`+d.ids+`))`, groups, users)
 	return p, nil
 }
@@ -411,7 +413,13 @@ func (l *PeopleList) page(after PeopleKey, limit, look int) *clause {
 	w.add(`(SELECT id FROM (`)
 	switch {
 	case look > 0:
-		w.put(l.byName(behind, look))
+		// Those looked at are read once: what parts look at comes along.
+		w.add(`SELECT u.id, u.display_name_key FROM (SELECT * FROM (`)
+		w.put(l.byName(userRow, behind, look))
+		w.add(`) l ORDER BY display_name_key, id LIMIT `)
+		w.limit(look)
+		w.add(`) u WHERE TRUE`)
+		w.put(l.where(nil))
 	case l.sorted && l.lead.word != "":
 		// Those whose display names begin with the word are in order: the first few are
 		// enough of them.
@@ -420,7 +428,7 @@ func (l *PeopleList) page(after PeopleKey, limit, look int) *clause {
 		first := &clause{}
 		first.add(` AND `+displayNameBetween, word, word+lastRune)
 		first.put(where)
-		w.put(l.byName(first, limit))
+		w.put(l.byName(namesOfUser, first, limit))
 		w.add(` UNION ALL SELECT u.id, u.display_name_key FROM (`)
 		w.put(l.calledOtherwise(word))
 		w.add(`) u WHERE TRUE`)
@@ -428,35 +436,31 @@ func (l *PeopleList) page(after PeopleKey, limit, look int) *clause {
 	case l.sorted:
 		where := l.where(l.lead)
 		where.put(behind)
-		w.add(`SELECT u.id, u.display_name_key FROM `)
+		w.add(namesOfUser + ` FROM `)
 		w.put(l.led(where))
 		w.add(order)
 		w.limit(limit)
 	default:
 		where := l.where(nil)
 		where.put(behind)
-		w.put(l.byName(where, limit))
+		w.put(l.byName(namesOfUser, where, limit))
 	}
 	w.add(`) l ORDER BY display_name_key, id LIMIT `)
-	w.limit(max(limit, look))
-	rest := &clause{}
-	if look > 0 {
-		rest = l.where(nil)
-	}
-	w.add(`) w `+l.dialect.each("users", `u.tenant_id = ? AND u.id = w.id`+rest.text.String()), l.tenant)
-	w.args = append(w.args, rest.args...)
+	w.limit(limit)
+	w.add(`) w `+l.dialect.each("users", `u.tenant_id = ? AND u.id = w.id`), l.tenant)
 	w.add(order)
 	w.limit(limit)
 	return w
 }
 
-// byName is a query for the first users u of all connections who fulfil a condition.
-// An index has the names of each connection in order, so that they are merged.
-func (l *PeopleList) byName(where *clause, limit int) *clause {
+// byName is a query for what is picked of the first users u of all connections who
+// fulfil a condition. An index has the names of each connection in order, so that they
+// are merged.
+func (l *PeopleList) byName(pick string, where *clause, limit int) *clause {
 	w := &clause{}
 	for i, connection := range l.connections {
-		w.add([2]string{``, ` UNION ALL `}[min(i, 1)]+`SELECT id, display_name_key FROM (
-			SELECT u.id, u.display_name_key FROM users u WHERE u.tenant_id = ? AND u.connection_id = ?`, l.tenant, connection)
+		w.add([2]string{``, ` UNION ALL `}[min(i, 1)]+`SELECT * FROM (`+pick+`
+			FROM users u WHERE u.tenant_id = ? AND u.connection_id = ?`, l.tenant, connection)
 		w.put(where)
 		w.add(` ORDER BY u.display_name_key, u.id LIMIT `)
 		w.limit(limit)

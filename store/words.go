@@ -116,7 +116,8 @@ const usersByWord = `SELECT u.id` + usersByDisplayName + `
 	UNION ALL SELECT u.id` + usersByUserName + `
 	UNION ALL SELECT w.user_id` + usersByOtherWord
 
-// Its parts are the rest of queries; userRow is what users are picked by.
+// Its parts are the rest of queries; userRow is what users are picked by, and
+// namesOfUser what they are put in order by.
 const (
 	usersByDisplayName = usersOfAll + displayNameBetween
 	usersByUserName    = usersOfAll + userNameBetween
@@ -126,7 +127,8 @@ const (
 	displayNameBetween = `u.display_name_key >= ? AND u.display_name_key <= ?`
 	userNameBetween    = `u.user_name_key >= ? AND u.user_name_key <= ?`
 
-	userRow = `SELECT u.tenant_id, u.id, u.connection_id, u.active, u.display_name_key, u.user_name_key`
+	userRow     = `SELECT u.tenant_id, u.id, u.connection_id, u.active, u.display_name_key, u.user_name_key`
+	namesOfUser = `SELECT u.id, u.display_name_key`
 )
 
 // usersBegunBy is that query for the words that begin with one of some, with its

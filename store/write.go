@@ -52,6 +52,8 @@ type Tx struct {
 	// lastChange is one of those that the transaction records, if there are any.
 	lastChange ChangeID
 	after      []func()
+	// rows is how many have been written.
+	rows int
 	// edit is the tenant's policy once the transaction holds its lock, and owners
 	// are what decided who owns the tenant before it changed anything.
 	edit   *policyEdit
@@ -208,7 +210,8 @@ func (s *Store) run(w *work, j *job) {
 			// The caller panics with it, perhaps in another goroutine: keep where it was.
 			j.panicked = fmt.Sprintf("%v\n%s", p, debug.Stack())
 		}
-		j.after, j.amends = tx.after, tx.amends
+		// Before the commit nobody else would see how much there is.
+		j.after, j.amends = append(tx.after, func() { s.grew(tx.rows) }), tx.amends
 	}()
 	if j.err = j.f(tx); j.err != nil {
 		return
@@ -236,7 +239,7 @@ func (tx *Tx) exec(ctx context.Context, query string, args ...any) (int, error) 
 		return 0, tx.failed
 	}
 	n, err := res.RowsAffected()
-	tx.store.grew(int(n))
+	tx.rows += int(n)
 	return int(n), err
 }
 

@@ -479,7 +479,7 @@ func TestEveryJobRuns(t *testing.T) {
 		database, only string
 		goals          []string
 	}{
-		{"sqlite", "", []string{"P1", "P2", "P3", "P4", "P5", "P6", "P7", "P8", "P9", "P11", "P16", "P17", "P18"}},
+		{"sqlite", "", []string{"P1", "P2", "P3", "P4", "P5", "P6", "P7", "P8", "P9", "P11", "P16", "P17", "P18", "P19"}},
 		{"postgres", "read,patch-add,patch-many,build,stream,replay", []string{"P2", "P5", "P6", "P7", "P8", "P9", "P16", "P17"}},
 	} {
 		t.Run(c.database, func(t *testing.T) {

@@ -43,6 +43,8 @@ func consoleJobs(z sizes) []job {
 		{"inactive", "?state=inactive", perPage},
 		{"blocked", "?state=blocked", 0},
 		{"in a large group", "?group=" + name(groupName(0)), perPage},
+		{"in a large group, by a letter", "?group=" + name(groupName(0)) + "&q=" + last[:1], perPage},
+		{"in a large group, by a letter of nobody near the top", "?group=" + name(groupName(0)) + "&q=" + firstName(firstNames - 1)[:1], perPage},
 		{"in a large group, by a first name of many", "?group=" + name(groupName(0)) + "&q=" + first, anyNumber},
 		{"with a role that most have", "?role=clicktime/supervisor", perPage},
 	} {
@@ -51,7 +53,12 @@ func consoleJobs(z sizes) []job {
 	for _, pivot := range []string{"sites", "roles", "people"} {
 		page("matrix", fmt.Sprintf("a page of the matrix of %d groups and %d sites, by %s", z.granted, z.places, pivot), "/matrix?product=clicktime&pivot="+pivot, 300, anyNumber)
 	}
-	return append(list, job{name: "people-csv", goal: "P19", title: fmt.Sprintf("%d people as CSV", z.listed), rows: csvRows})
+	return append(list,
+		job{name: "people-csv", goal: "P19", title: fmt.Sprintf("%d people as CSV", z.listed), rows: csvRows},
+		job{name: "preview", goal: "P19", title: fmt.Sprintf("what a mapping of a group of %d of %d people would do", z.previewed, z.listed), conns: 1, by: byLate,
+			requests: 15, target: atMost(500).ofFigure(), prepare: previewJob},
+		job{name: "typing", goal: "P19", title: fmt.Sprintf("%d people, from a key to the painted list of whom it finds", z.listed), target: atMost(300), rows: typingRows},
+		job{name: "screens", goal: "P19", title: fmt.Sprintf("the console of %d people, until the largest part of a page is painted", z.listed), target: atMost(200), rows: screenRows})
 }
 
 // perPage is how many people a page of the console shows; anyNumber is what a page
@@ -67,15 +74,31 @@ func pageJob(path string, people int) pairing {
 		if err := errors.Join(w.needConsole(ctx), w.floor.needUsers(ctx, w.users)); err != nil {
 			return ours, against, err
 		}
-		r := request{method: "GET", path: path, status: 200, check: func(body []byte) error {
-			if n := bytes.Count(body, []byte(`<th scope="row"`)); n != people && people != anyNumber {
-				return fmt.Errorf("%d rows, want %d", n, people)
-			}
-			return nil
-		}}
-		return side{directory: w.console, name: "the page", next: func(int) request { return r }},
-			side{directory: w.floor, name: "floor", next: readUsers(w.floor.users)}, nil
+		ours, against = w.page(path, people)
+		return ours, against, nil
 	}
+}
+
+// page asks for a page again and again, beside the floor.
+func (w *world) page(path string, people int) (ours, against side) {
+	r := request{method: "GET", path: path, status: 200, check: func(body []byte) error {
+		if n := bytes.Count(body, []byte(`<th scope="row"`)); n != people && people != anyNumber {
+			return fmt.Errorf("%d rows, want %d", n, people)
+		}
+		return nil
+	}}
+	return side{directory: w.console, name: "the page", next: func(int) request { return r }},
+		side{directory: w.floor, name: "floor", next: readUsers(w.floor.users)}
+}
+
+// previewJob asks for the editor of a new mapping as its form does once all is chosen:
+// the first of those who gain are named below, and all are counted.
+func previewJob(ctx context.Context, w *world) (ours, against side, err error) {
+	if err := errors.Join(w.needConsole(ctx), w.floor.needUsers(ctx, w.users)); err != nil {
+		return ours, against, err
+	}
+	ours, against = w.page(w.proposed, perPage)
+	return ours, against, nil
 }
 
 // csvRows are how soon the file begins, how long it takes, and how much memory of
@@ -170,19 +193,20 @@ func (w *world) needConsole(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("load console: %w", err)
 	}
+	w.secret = secret
 	if err := d.settle(ctx, d.url); err != nil {
 		return err
 	}
 	s := *d.server
-	s.base, s.cookie = "", "gatehouse="+secret
+	s.base, s.cookie = "", sessionCookie+"="+secret
 	w.console = &directory{server: &s, url: d.url, note: d.note, settle: d.settle}
 	return nil
 }
 
 // loadConsole writes people, groups, sites and mappings through the store, and gives
 // the secret of the owner's session.
-func (w *world) loadConsole(ctx context.Context, url string) (secret string, err error) {
-	st, err := store.Open(ctx, url, store.Options{Patient: true})
+func (w *world) loadConsole(ctx context.Context, database string) (secret string, err error) {
+	st, err := store.Open(ctx, database, store.Options{Patient: true})
 	if err != nil {
 		return "", err
 	}
@@ -222,10 +246,13 @@ func (w *world) loadConsole(ctx context.Context, url string) (secret string, err
 	owner := ids[w.listed]
 	grants := []access.Grant{{Subject: access.Grantee{User: access.UserID(owner)}, Effect: access.Allow, Product: access.ConsoleID, Role: access.RoleOwner,
 		Scope: access.Scope{Everywhere: true}, Origin: access.OriginDirect}}
-	for j := range w.granted {
+	for j := range w.granted + 1 {
 		size := 20
-		if j == 0 {
+		switch j {
+		case 0:
 			size = w.listed / 2
+		case w.granted: // nothing is granted to this one
+			size = w.previewed
 		}
 		members := make([]store.MemberID, size)
 		for k := range members {
@@ -239,6 +266,10 @@ func (w *world) loadConsole(ctx context.Context, url string) (secret string, err
 		})
 		if err != nil {
 			return "", err
+		}
+		if j == w.granted {
+			w.proposed = "/mappings/new?" + url.Values{"v": {"1"}, "group": {string(group.ID)}, "what": {"role/clicktime/supervisor"}, "s.site": {string(sites[len(sites)-1].ID)}}.Encode()
+			break
 		}
 		grants = append(grants, supervisor(group.ID, sites[j%len(sites)]))
 	}

@@ -38,8 +38,10 @@ type sizes struct {
 	// sites. One group in four has a mapping.
 	deciding, mapped, members, sites int
 
-	// What the console shows: people, groups that are granted something, and sites.
-	listed, granted, places int
+	// What the console shows: people, groups that are granted something, and sites. One
+	// more group of previewed people gets something only in a preview.
+	listed, granted, places, previewed int
+	pages                              int // of the console that are opened in a browser, at most
 
 	peerUsers  int   // in the peer's directory
 	peerGroups []int // members of the groups that both have
@@ -54,7 +56,7 @@ var (
 		users: 1_000_000, fewUsers: 1_000, group: 50_000, groups: []int{1_000, 50_000, 200_000}, streamed: []int{10_000, 200_000},
 		singles: 5_000, chunk: 1_000, replayed: 100_000, body: 32<<20 - 1<<10,
 		deciding: 100_000, mapped: 2_000, members: 500, sites: 1_000,
-		listed: 100_000, granted: 1_500, places: 200,
+		listed: 100_000, granted: 1_500, places: 200, previewed: 5_000, pages: 1_000,
 		peerUsers: 10_000, peerGroups: []int{1_000, 5_000},
 	}
 	quick = sizes{
@@ -62,7 +64,7 @@ var (
 		users: 100_000, fewUsers: 1_000, group: 50_000, groups: []int{50_000}, streamed: []int{10_000},
 		singles: 1_000, chunk: 1_000, replayed: 10_000, body: 32<<20 - 1<<10,
 		deciding: 20_000, mapped: 400, members: 500, sites: 1_000,
-		listed: 100_000, granted: 1_500, places: 200,
+		listed: 100_000, granted: 1_500, places: 200, previewed: 5_000, pages: 1_000,
 		peerUsers: 1_000, peerGroups: []int{1_000},
 	}
 	tiny = sizes{
@@ -70,7 +72,7 @@ var (
 		users: 1_000, fewUsers: 100, group: 200, groups: []int{200}, streamed: []int{300},
 		singles: 20, chunk: 50, replayed: 200, body: 256 << 10,
 		deciding: 200, mapped: 40, members: 50, sites: 30,
-		listed: 3_000, granted: 30, places: 20,
+		listed: 3_000, granted: 30, places: 20, previewed: 100, pages: 2,
 		peerUsers: 100, peerGroups: []int{50},
 	}
 )
@@ -95,6 +97,8 @@ type world struct {
 	product     *directory // what a product asks; nil until it is needed
 	deciders    []string   // the ids of those it asks about
 	console     *directory // what its owner's browser asks; nil until it is needed
+	secret      string     // of her session
+	proposed    string     // where she previews a mapping
 
 	// The ids of all users in the order of lists, and a cursor that stands deep
 	// among them; see walk.

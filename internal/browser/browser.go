@@ -46,11 +46,12 @@ const Patience = 2 * time.Minute
 
 // Keys that Press knows by name.
 const (
-	Tab    = kb.Tab
-	Enter  = kb.Enter
-	Escape = kb.Escape
-	Down   = kb.ArrowDown
-	Space  = " "
+	Tab       = kb.Tab
+	Enter     = kb.Enter
+	Escape    = kb.Escape
+	Down      = kb.ArrowDown
+	Space     = " "
+	Backspace = kb.Backspace
 
 	Control = kb.ModifierCtrl
 	Shift   = kb.ModifierShift
@@ -238,6 +239,13 @@ func (p *Page) Cookie(name, value string) {
 	call(p, network.SetCookie, network.SetCookieParams{Name: name, Value: value, URL: p.home, HTTPOnly: new(true), SameSite: network.CookieSameSiteLax})
 }
 
+// KeepAssets lets the browser keep what it may keep, as for somebody who has been on
+// these pages before.
+func (p *Page) KeepAssets() {
+	p.t.Helper()
+	call(p, network.SetCacheDisabled, network.SetCacheDisabledParams{CacheDisabled: false})
+}
+
 // WithoutScript stops pages from running any, as some people and proxies do.
 func (p *Page) WithoutScript() {
 	p.t.Helper()
@@ -271,6 +279,9 @@ func (p *Page) Open(path string) int64 {
 	response, err := run(p, chromedp.NavigateResponse(address))
 	if err != nil {
 		p.t.Fatalf("open %s: %v", address, err)
+	}
+	if response == nil {
+		p.t.Fatalf("open %s: no answer: it is a file, or a place on the same page", address)
 	}
 	p.until("answers to all requests of "+address, p.answered)
 	return response.Status

@@ -12,8 +12,12 @@ import (
 	"gatehouse/store"
 )
 
-// crowdSize is more people than a list looks at one by one.
-const crowdSize = 2100
+// crowdSize is more people than a list looks at one by one, and bystanders more than
+// it looks at first for a page of few.
+const (
+	crowdSize  = 2100
+	bystanders = 310
+)
 
 // wordsOf cuts a text into words another way than the store does.
 func wordsOf(text string) []string {
@@ -65,7 +69,11 @@ func peopleList(t *testing.T, s *store.Store) {
 	all[len(all)-1].state = store.PersonBlocked
 	add(q, "expired", "Dora Expired", true)
 	all[len(all)-1].state = store.PersonExpired
-	// Most of the crowd are in the group, and none of the other connection.
+	for i := range bystanders {
+		add(p, fmt.Sprintf("by%04d", i), fmt.Sprintf("Bystander %04d", i), true)
+	}
+	// Most of the crowd are in the group, and none of the other connection. Each has so
+	// many words that begin with a c and with a t that these find more than are counted.
 	for i := range crowdSize + 200 {
 		at, groups, number := p, []string{"crowd"}, (i*7919)%crowdSize
 		if i >= crowdSize {
@@ -75,7 +83,7 @@ func peopleList(t *testing.T, s *store.Store) {
 			}
 		}
 		// The word stands in front of both names; of few in front of one or none, or twice.
-		user, display := "crowd%04d", "Crowd %04d"
+		user, display := "crowd%04d.ca.co.ib.ta.te.ti.to", "Crowd %04d"
 		switch i % 25 {
 		case 1:
 			display = "Team Crowd %04d"
@@ -232,7 +240,7 @@ func peopleList(t *testing.T, s *store.Store) {
 		"everyone's":                    {Among: []access.Audience{{Everyone: true}}, Text: "smit"},
 		"large and everyone":            {Among: []access.Audience{{Everyone: true}, groups(crowd.ID)}, Connection: p.conn.ID, State: store.PersonLive},
 	}
-	for _, text := range []string{"crowd", "team crowd"} {
+	for _, text := range []string{"crowd", "team crowd", "c", "C t", "c 1", "ib"} {
 		for name, among := range map[string][]access.Audience{
 			"all":                  nil,
 			"a large group":        {groups(crowd.ID)},
