@@ -8,9 +8,9 @@ import (
 
 // gather answers questions that are asked at the same time with one query: most of
 // what a small one costs is sending it, waking somebody up, and getting ready.
-// As long as few queries are under way a question is asked at once, or, while many
-// ask, as soon as those have who are about to; what arrives meanwhile is the next
-// query. An answer is as fresh as one of its own: its query begins after the question
+// A question is asked at once if no query is under way, or, while many ask, as soon as
+// those have who are about to; what arrives meanwhile is the next query, which begins
+// when another ends or enough questions wait. An answer is as fresh as one of its own: its query begins after the question
 // was asked.
 type gather[K comparable, A any] struct {
 	// query answers questions of one kind, such as those of one tenant, with pick.
@@ -97,17 +97,27 @@ const maxGathered = 32
 // requests around them; with a single query they would wait for each other's answers.
 var queriesAtOnce = max(2, runtime.GOMAXPROCS(0)/2)
 
+// worthAnother is how many questions begin a query beside another one. Fewer are asked
+// when that ends, with what has come by then: for one, everything around the question
+// costs several times as much as itself.
+const worthAnother = 3
+
+// due says whether the queue is to be asked now, beside so many other queries.
+func (g *gather[K, A]) due(others int) bool {
+	return others < queriesAtOnce && (others == 0 && len(g.queue) > 0 || len(g.queue) >= worthAnother)
+}
+
 // about asks about an id, together with those who ask at the same time.
 func (g *gather[K, A]) about(kind K, id string) (A, error) {
 	w := &waiting[K, A]{asked[A]{id: id}, kind, make(chan []*waiting[K, A], 1)}
 	g.mu.Lock()
 	g.queue = append(g.queue, w)
-	free, crowd := g.asking < queriesAtOnce, g.crowd
-	if free {
+	due, crowd := g.due(g.asking), g.crowd
+	if due {
 		g.asking++
 	}
 	g.mu.Unlock()
-	if free {
+	if due {
 		if crowd {
 			runtime.Gosched() // who is about to ask comes along
 		}
@@ -155,11 +165,11 @@ func (g *gather[K, A]) ask(kind K, all []*asked[A]) {
 }
 
 // next lets one of those who wait ask for all who wait with the same kind of
-// question.
+// question, if that is due.
 func (g *gather[K, A]) next() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if len(g.queue) == 0 {
+	if !g.due(g.asking - 1) {
 		g.asking--
 		return
 	}

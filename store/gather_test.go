@@ -73,11 +73,12 @@ func TestGather(t *testing.T) {
 	}
 }
 
-// TestGatherTogether has as many queries under way as may be: what is asked
-// meanwhile is one query for each kind of question.
+// TestGatherTogether has as many queries under way as may be, of which only the first is
+// about a single question: what is asked meanwhile is one query for each kind of
+// question.
 func TestGatherTogether(t *testing.T) {
 	const askers = maxGathered
-	begun, held := make(chan struct{}), make(chan struct{})
+	begun, held := make(chan int), make(chan struct{})
 	var mu sync.Mutex
 	questions := map[string][]int{}
 	var g gather[string, string]
@@ -86,7 +87,7 @@ func TestGatherTogether(t *testing.T) {
 			q.answered = true
 		}
 		if kind == "held" {
-			begun <- struct{}{}
+			begun <- len(all)
 			<-held
 			return nil
 		}
@@ -103,19 +104,30 @@ func TestGatherTogether(t *testing.T) {
 			}
 		})
 	}
-	for i := range queriesAtOnce {
-		ask("held", i)
-		<-begun
+	wait := func(questions int) {
+		for waiting := -1; waiting != questions; runtime.Gosched() {
+			g.mu.Lock()
+			waiting = len(g.queue)
+			g.mu.Unlock()
+		}
+	}
+	ask("held", 0)
+	<-begun
+	for query := 1; query < queriesAtOnce; query++ {
+		for i := range worthAnother - 1 {
+			ask("held", i)
+		}
+		wait(worthAnother - 1)
+		ask("held", worthAnother)
+		if n := <-begun; n != worthAnother {
+			t.Errorf("query %d is about %d questions, want %d", query, n, worthAnother)
+		}
 	}
 	for i := range askers {
 		ask("people", i)
 		ask("groups", i)
 	}
-	for waiting := 0; waiting < 2*askers; runtime.Gosched() {
-		g.mu.Lock()
-		waiting = len(g.queue)
-		g.mu.Unlock()
-	}
+	wait(2 * askers)
 	close(held)
 	all.Wait()
 	if want := map[string][]int{"people": {askers}, "groups": {askers}}; !reflect.DeepEqual(questions, want) {
