@@ -51,6 +51,8 @@ type dialect struct {
 	membersOfWithin string
 	// idParam is a parameter that is an id where the database can't tell.
 	idParam string
+	// clock is Tx.sharedNow in SQL, its parameter, in milliseconds.
+	clock string
 	// agreeing is the isolation of reads that see one state.
 	agreeing sql.IsolationLevel
 	// groupsOfUser is an expression for the JSON array of u's groups, in the order
@@ -146,6 +148,7 @@ var sqliteDialect = &dialect{
 
 	ids:     "SELECT value FROM json_each(?)",
 	idRows:  "SELECT value AS id FROM json_each(?)",
+	clock:   "?",
 	texts:   "SELECT value FROM json_each(?)",
 	fewRows: "SELECT value AS id FROM json_each(?)",
 	idParam: "?",
@@ -243,6 +246,7 @@ var postgresDialect = &dialect{
 	texts:     "SELECT unnest(CAST(? AS text[]))",
 	fewRows:   "SELECT CAST(jsonb_array_elements_text(CAST(? AS jsonb)) AS uuid) AS id",
 	idParam:   "CAST(? AS uuid)",
+	clock:     "COALESCE(CAST(? AS bigint), CAST(floor(extract(epoch FROM clock_timestamp()) * 1000) AS bigint))",
 	agreeing:  sql.LevelRepeatableRead,
 	idList:    func(ids []string) any { return pq.StringArray(ids) },
 	each: func(table, condition string) string {

@@ -2,10 +2,14 @@ package store
 
 import (
 	"context"
+	"time"
 
 	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
 )
+
+// SetClock puts the clock of this machine wrong.
+func (s *Store) SetClock(now func() time.Time) { s.now = now }
 
 // UsersQuery is the SQL that Users asks for a page with.
 func (s *Store) UsersQuery(c ConnectionRef, q Query) (query string, args []any) {

@@ -241,8 +241,8 @@ func (tx *Tx) BeginCeremony(ctx context.Context, c Ceremony) error {
 	if err := tx.dropOldest(ctx, tenant, "ceremonies", "key", MaxCeremonies); err != nil {
 		return err
 	}
-	_, err := tx.exec(ctx, `INSERT INTO ceremonies (tenant_id, key, user_id, data, begun_at, expires_at) VALUES (?, ?, ?, ?, ?, ?)`,
-		tenant, c.Key, optional(c.UserID), c.Data, tx.now, At(tx.now.Add(MaxCeremony)))
+	_, err := tx.exec(ctx, `INSERT INTO ceremonies (tenant_id, key, user_id, data, begun_at, expires_at) VALUES (?, ?, ?, ?, `+tx.pool.dialect.clock+`, ?)`,
+		tenant, c.Key, optional(c.UserID), c.Data, tx.sharedNow(), At(tx.now.Add(MaxCeremony)))
 	return err
 }
 

@@ -350,13 +350,29 @@ func providerSessionCutoff(c ConnectionID, sid string) []byte {
 	return cutoffKey("session", string(c), sid)
 }
 
-const cutoffUpsert = `INSERT INTO cutoffs (tenant_id, key, at, expires_at) VALUES (?, ?, ?, ?)
+// cutoffUpsert writes a cutoff at an instant in SQL, and leaves a later one.
+func cutoffUpsert(at string) string {
+	return `INSERT INTO cutoffs (tenant_id, key, at, expires_at) VALUES (?, ?, ` + at + `, ?)
 	ON CONFLICT (tenant_id, key) DO UPDATE SET
 		at = CASE WHEN cutoffs.at < excluded.at THEN excluded.at ELSE cutoffs.at END, expires_at = excluded.expires_at`
+}
+
+// sharedNow is the time by the clock that all replicas share, as the parameter of
+// dialect.clock: nil for the database server's, and our own where there is no server.
+// What one replica has begun and another ends is compared by it: by their own clocks,
+// it would go on if the first one's is ahead.
+func (tx *Tx) sharedNow() any {
+	if tx.store.ownClock {
+		return tx.now
+	}
+	return nil
+}
 
 // cutOff ends what was begun until now.
-func (tx *Tx) cutOff(key []byte) {
-	tx.later(cutoffUpsert, tx.actor.Tenant, key, tx.now, At(tx.now.Add(cutoffLife)))
+func (tx *Tx) cutOff(key []byte) { tx.cutOffAt(tx.pool.dialect.clock, key) }
+
+func (tx *Tx) cutOffAt(at string, key []byte) {
+	tx.later(cutoffUpsert(at), tx.actor.Tenant, key, tx.sharedNow(), At(tx.now.Add(cutoffLife)))
 }
 
 // goesOn is ErrNotFound if what a session is created for has been ended.
@@ -386,7 +402,7 @@ func (tx *Tx) notCutOff(ctx context.Context, begun Instant, keys ...[]byte) erro
 	slices.SortFunc(keys, bytes.Compare)
 	for _, key := range keys {
 		var at []Instant
-		err := tx.take(ctx, &at, cutoffUpsert+` RETURNING at`, tx.actor.Tenant, key, Instant{}, At(tx.now.Add(cutoffLife)))
+		err := tx.take(ctx, &at, cutoffUpsert("?")+` RETURNING at`, tx.actor.Tenant, key, Instant{}, At(tx.now.Add(cutoffLife)))
 		if err != nil {
 			return err
 		}

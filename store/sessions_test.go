@@ -1,7 +1,10 @@
 package store_test
 
 import (
+	"crypto/rand"
+	"crypto/sha256"
 	"errors"
+	"runtime"
 	"testing"
 	"time"
 
@@ -165,4 +168,60 @@ func TestWaysInExpire(t *testing.T) {
 			t.Errorf("%s users, want only the sponsor", n[0])
 		}
 	})
+}
+
+// TestClocksOfReplicas signs somebody in on a replica whose clock is wrong, while
+// another one takes her away and lets her in again: what was begun before comes to
+// nothing, what is begun after goes on. On SQLite there is one process, and one clock.
+func TestClocksOfReplicas(t *testing.T) {
+	t.Parallel()
+	ctx, url := t.Context(), postgresURL(t)
+	p := acme(t, open(t, url, store.Options{}))
+	var ann store.User
+	p.write(t, func(tx *store.Tx) (err error) {
+		if ann, err = tx.CreateUser(ctx, p.ref, person("ann", true)); err != nil {
+			return err
+		}
+		_, err = tx.SetProvider(ctx, store.Provider{ConnectionID: p.ref.ID, Issuer: "https://idp.example", ClientID: "gatehouse",
+			Sealed: "sealed:x", Enabled: true, ProviderSettings: store.ProviderSettings{Auth: "client_secret_basic", Claim: "sub", Attribute: store.LinkExternalID}})
+		return err
+	})
+	for name, wrong := range map[string]time.Duration{"ahead": time.Minute, "behind": -time.Minute} {
+		t.Run(name, func(t *testing.T) {
+			other := p
+			other.Store = open(t, url, store.Options{})
+			other.SetClock(func() time.Time { return time.Now().Add(wrong) })
+			begin := func() (v store.SignIn) {
+				state := sha256.Sum256([]byte(rand.Text()))
+				other.write(t, func(tx *store.Tx) (err error) {
+					v, err = tx.BeginSignIn(ctx, store.SignIn{Connection: p.ref.ID, State: state[:], Browser: state[:], Sealed: "sealed:x"})
+					return err
+				})
+				return v
+			}
+			finish := func(v store.SignIn) error {
+				return p.Write(ctx, p.actor, func(tx *store.Tx) error {
+					_, _, err := tx.CreateSession(ctx, store.Session{UserID: ann.ID, Method: store.MethodOIDC, Connection: p.ref.ID,
+						Issuer: "https://idp.example", Subject: "ann", BegunAt: v.BegunAt})
+					return err
+				})
+			}
+			before := begin()
+			for _, allowed := range []bool{false, true} {
+				p.write(t, func(tx *store.Tx) error {
+					_, err := tx.ChangePerson(ctx, ann.ID, func(q store.Person) store.Person { q.LoginAllowed = allowed; return q })
+					return err
+				})
+			}
+			if err := finish(before); !errors.Is(err, store.ErrNotFound) {
+				t.Errorf("begun before she was taken away: got %v, want ErrNotFound", err)
+			}
+			for back := time.Now(); time.Since(back) < 2*time.Millisecond; { // instants are of milliseconds
+				runtime.Gosched()
+			}
+			if err := finish(begin()); err != nil {
+				t.Errorf("begun after she was let in again: %v", err)
+			}
+		})
+	}
 }

@@ -34,7 +34,7 @@ const signInColumns = `tenant_id, connection_id, state, browser, sealed, return_
 // BeginSignIn keeps a sign-in of the actor's tenant until its browser comes back.
 // ErrNotFound when nobody may sign in with the connection.
 func (tx *Tx) BeginSignIn(ctx context.Context, v SignIn) (SignIn, error) {
-	v.TenantID, v.BegunAt = tx.actor.Tenant, tx.now
+	v.TenantID = tx.actor.Tenant
 	p, err := tx.Provider(ctx, ConnectionRef{Tenant: v.TenantID, ID: v.Connection})
 	if err != nil {
 		return v, err
@@ -53,9 +53,14 @@ func (tx *Tx) BeginSignIn(ctx context.Context, v SignIn) (SignIn, error) {
 	if err := tx.dropOldest(ctx, v.TenantID, "signins", "state", MaxSignIns); err != nil {
 		return v, err
 	}
-	_, err = tx.exec(ctx, `INSERT INTO signins (`+signInColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
-		v.TenantID, v.Connection, v.State, v.Browser, v.Sealed, v.ReturnTo, v.BegunAt, v.ExpiresAt)
-	return v, err
+	var begun []Instant
+	err = tx.take(ctx, &begun, `INSERT INTO signins (`+signInColumns+`) VALUES (?, ?, ?, ?, ?, ?, `+tx.pool.dialect.clock+`, ?) RETURNING begun_at`,
+		v.TenantID, v.Connection, v.State, v.Browser, v.Sealed, v.ReturnTo, tx.sharedNow(), v.ExpiresAt)
+	if err != nil {
+		return v, err
+	}
+	v.BegunAt = begun[0]
+	return v, nil
 }
 
 // dropOldest makes room for one more of a tenant in a table of what has
@@ -100,7 +105,7 @@ func (tx *Tx) EndSignInsFrom(ctx context.Context, browser []byte) error {
 // have come back from its provider and have no session yet. What begins at this
 // instant begins after it.
 func (tx *Tx) endSignInsOf(ctx context.Context, id ConnectionID) error {
-	tx.later(cutoffUpsert, tx.actor.Tenant, connectionCutoff(id), At(tx.now.Add(-time.Millisecond)), At(tx.now.Add(cutoffLife)))
+	tx.cutOffAt(tx.pool.dialect.clock+` - 1`, connectionCutoff(id))
 	_, err := tx.exec(ctx, `DELETE FROM signins WHERE tenant_id = ? AND connection_id = ?`, tx.actor.Tenant, id)
 	return err
 }

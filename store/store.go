@@ -169,9 +169,11 @@ type Store struct {
 	// background are the goroutines that Close waits for.
 	background sync.WaitGroup
 	now        func() time.Time
-	tokens     secretCache[Token]
-	keys       secretCache[Key]
-	policies   policyCache
+	// ownClock says that now is the clock of all who use the database.
+	ownClock bool
+	tokens   secretCache[Token]
+	keys     secretCache[Key]
+	policies policyCache
 	// sessionIdle and sessionLife are those of Options.
 	sessionIdle, sessionLife time.Duration
 	// refusals are those of this minute.
@@ -207,6 +209,7 @@ func Open(ctx context.Context, url string, opts Options) (*Store, error) {
 	for i := range n {
 		s.slots <- i
 	}
+	s.ownClock = d == sqliteDialect || opts.Now != nil
 	s.batch = batch{commit: s.commit}
 	if d == postgresDialect {
 		s.batch = batch{commit: s.insertTogether}
