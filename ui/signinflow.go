@@ -29,8 +29,20 @@ const signinCookie = "gatehouse-signin"
 // oidc.TransactionLife; whoever comes after that is told so.
 const signinKept = store.MaxSignIn
 
+// startBurst and startPause bound the sign-ins that one address begins: fewer in the ten
+// minutes that one may take than store.MaxSignIns, of which the oldest make room, so that
+// nobody's is pushed out by another who only begins. A company that comes to work behind
+// one address stays within them.
+const (
+	startBurst = 1000
+	startPause = 200 * time.Millisecond
+)
+
 // begin sends the browser to a provider.
 func (s *Server) begin(w http.ResponseWriter, r *http.Request, v *visit, p store.Provider, wish wish) error {
+	if !s.starts.spend(clientAddress(r)) {
+		return telling{http.StatusTooManyRequests, "passkeys.often"}
+	}
 	ctx := r.Context()
 	who, err := s.signing.open(p, s.base(r))
 	if err != nil {

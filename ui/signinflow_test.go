@@ -345,6 +345,28 @@ func TestFormPost(t *testing.T) {
 	}
 }
 
+// TestManyBegin has one address begin sign-ins without an end: it is told to wait before
+// it has pushed out those of others.
+func TestManyBegin(t *testing.T) {
+	t.Parallel()
+	d := newGate(t, sqliteURL(t)).newDoor(t, idptest.Setup{})
+	b, stranger := d.browser(), d.browser()
+	back, _ := d.start(b, "")
+	const most = startBurst + 1000
+	for n := 1; ; n++ {
+		page := stranger.get("/login/start?provider=" + string(d.ref.ID))
+		if page.status == http.StatusTooManyRequests && n > startBurst/2 {
+			break
+		}
+		if page.status != http.StatusSeeOther || n == most {
+			t.Fatalf("sign-in %d that somebody begins: status %d", n, page.status)
+		}
+	}
+	if page := b.get("/oidc/callback?" + back.Encode()); page.status != http.StatusSeeOther || !b.isIn() {
+		t.Errorf("what was begun before: status %d: %s", page.status, page.text("main"))
+	}
+}
+
 // TestWhoIsWho is about people whom the provider vouches for, and what SCIM said of
 // them.
 func TestWhoIsWho(t *testing.T) {

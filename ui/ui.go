@@ -112,6 +112,7 @@ type Server struct {
 
 	guesses    attempts // at printed codes
 	challenges attempts // for sign-ins by passkey
+	starts     attempts // of sign-ins at a provider
 	glass      atomic.Uint64
 }
 
@@ -139,6 +140,7 @@ func New(st *store.Store, opts Options) *Server {
 		shown:      opts.ShownMail,
 		guesses:    attempts{burst: guessBurst, pause: guessPause},
 		challenges: attempts{burst: challengeBurst, pause: challengePause},
+		starts:     attempts{burst: startBurst, pause: startPause},
 	}
 	for _, pattern := range fromElsewhere {
 		s.crossing.AddInsecureBypassPattern(pattern)
