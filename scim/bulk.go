@@ -20,11 +20,9 @@ import (
 	"gatehouse/internal/web"
 )
 
-// Limits of a bulk request (RFC 7644 §3.7.4).
-const (
-	maxBulkOperations = 1000
-	maxBulkPayload    = 4 << 20 // bytes, or Options.MaxBody if that is less
-)
+// maxBulkPayload bounds a bulk request in bytes (RFC 7644 §3.7.4), as Options.MaxBody
+// does.
+const maxBulkPayload = 4 << 20
 
 // maxBulkNotes is of how many operations the log line of a bulk says more.
 const maxBulkNotes = 10
@@ -108,7 +106,7 @@ func (s *Server) bulk(w http.ResponseWriter, r *http.Request, c caller) error {
 	if err != nil {
 		return err
 	}
-	ops, failOnErrors, err := parseBulk(body)
+	ops, failOnErrors, err := parseBulk(body, s.opts.MaxBulk)
 	if err != nil {
 		return err
 	}
@@ -130,7 +128,7 @@ func bulkTooLarge(format string, limit int64) error {
 
 // parseBulk reads the envelope of a bulk request. What is wrong with one operation
 // is that operation's flaw; an error is one of the whole request.
-func parseBulk(body document) (ops []*bulkOperation, failOnErrors int, err error) {
+func parseBulk(body document, most int) (ops []*bulkOperation, failOnErrors int, err error) {
 	if limit := body[sameKey(body, "failOnErrors")]; limit != nil {
 		number, _ := limit.(json.Number)
 		n, err := strconv.ParseInt(string(number), 10, 32)
@@ -143,8 +141,8 @@ func parseBulk(body document) (ops []*bulkOperation, failOnErrors int, err error
 	if !ok {
 		return nil, 0, invalid(scimerr.ScimTypeInvalidSyntax, "The body has to hold Operations, a list.")
 	}
-	if len(list) > maxBulkOperations {
-		return nil, 0, bulkTooLarge("There are more than maxOperations, %d, in the request: send several.", maxBulkOperations)
+	if len(list) > most {
+		return nil, 0, bulkTooLarge("There are more than maxOperations, %d, in the request: send several.", int64(most))
 	}
 	ids := map[string]*bulkOperation{}
 	for i, e := range list {

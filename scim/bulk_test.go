@@ -153,7 +153,7 @@ func TestBulkEndsWithItsClient(t *testing.T) {
 	p := newRig(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	ops, _, err := parseBulk(mustDecode(t, `{"Operations":[{"method":"POST","bulkId":"1","path":"/Users","data":{"userName":"ann"}}]}`))
+	ops, _, err := parseBulk(mustDecode(t, `{"Operations":[{"method":"POST","bulkId":"1","path":"/Users","data":{"userName":"ann"}}]}`), DefaultMaxBulk)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -230,7 +230,7 @@ func TestBulkWithoutDatabase(t *testing.T) {
 	ops, _, err := parseBulk(mustDecode(t, `{"Operations":[
 		{"method":"DELETE","path":"/Users/01890000-0000-7000-8000-000000000000"},
 		{"method":"POST","bulkId":"1","path":"/Users","data":{"userName":"ann"}},
-		{"method":"PUT","path":"/Nothing"}]}`))
+		{"method":"PUT","path":"/Nothing"}]}`), DefaultMaxBulk)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -257,7 +257,7 @@ func TestBulkWithoutDatabase(t *testing.T) {
 func TestWhatCannotBeTakenBackIsNamed(t *testing.T) {
 	t.Parallel()
 	p := newRig(t)
-	ops, _, err := parseBulk(mustDecode(t, `{"Operations":[{"method":"POST","bulkId":"1","path":"/Users","data":{"userName":"ann","manager":"bulkId:1"}}]}`))
+	ops, _, err := parseBulk(mustDecode(t, `{"Operations":[{"method":"POST","bulkId":"1","path":"/Users","data":{"userName":"ann","manager":"bulkId:1"}}]}`), DefaultMaxBulk)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -291,7 +291,7 @@ func FuzzBulk(f *testing.F) {
 		if err != nil {
 			return
 		}
-		ops, failOnErrors, err := parseBulk(body)
+		ops, failOnErrors, err := parseBulk(body, DefaultMaxBulk)
 		if err != nil {
 			if scimType(err) == "?" && !strings.Contains(err.Error(), "maxOperations") {
 				t.Errorf("got %v, want a SCIM error", err)

@@ -28,14 +28,14 @@ func (s *Server) getServiceProviderConfig(w http.ResponseWriter, r *http.Request
 	writeJSON(w, http.StatusOK, jsonOf(document{
 		"schemas":        []string{urnServiceProviderConfig},
 		"patch":          document{"supported": true},
-		"bulk":           document{"supported": true, "maxOperations": maxBulkOperations, "maxPayloadSize": s.maxBulkPayload()},
-		"filter":         document{"supported": true, "maxResults": maxPage},
+		"bulk":           document{"supported": true, "maxOperations": s.opts.MaxBulk, "maxPayloadSize": s.maxBulkPayload()},
+		"filter":         document{"supported": true, "maxResults": s.opts.MaxPage},
 		"changePassword": document{"supported": false},
 		"sort":           document{"supported": true},
 		"etag":           document{"supported": true},
 		"pagination": document{
 			"cursor": true, "index": true, "defaultPaginationMethod": "index",
-			"defaultPageSize": defaultPage, "maxPageSize": maxPage, "cursorTimeout": int(cursorLife.Seconds()),
+			"defaultPageSize": min(defaultPage, s.opts.MaxPage), "maxPageSize": s.opts.MaxPage, "cursorTimeout": int(cursorLife.Seconds()),
 		},
 		"authenticationSchemes": []document{{
 			"type": "oauthbearertoken", "name": "OAuth Bearer Token",
@@ -175,7 +175,7 @@ func sendFixed(w http.ResponseWriter, r *http.Request, all []document) error {
 	if err != nil {
 		return err
 	}
-	count, err := number(query, "count", maxPage, false)
+	count, err := number(query, "count", len(all), false)
 	if err != nil {
 		return err
 	}

@@ -17,12 +17,8 @@ import (
 	"gatehouse/store"
 )
 
-// Page sizes of lists; a larger count is answered with maxPage (RFC 7644
-// §3.4.2.4).
-const (
-	defaultPage = 100
-	maxPage     = 1000
-)
+// defaultPage is how many resources a page has unless the request says it.
+const defaultPage = 100
 
 // maxScans bounds the comparisons of a filter that look into every document.
 const maxScans = 16
@@ -51,11 +47,11 @@ type listQuery struct {
 // the same list besides.
 func (s *Server) listQuery(t *resourceType, c caller, query url.Values, besides ...*resourceType) (listQuery, error) {
 	q := listQuery{startIndex: 1, byCursor: query.Has("cursor")}
-	count, err := number(query, "count", defaultPage, q.byCursor)
+	count, err := number(query, "count", min(defaultPage, s.opts.MaxPage), q.byCursor)
 	if err != nil {
 		return q, err
 	}
-	q.count = min(max(count, 0), maxPage)
+	q.count = min(max(count, 0), s.opts.MaxPage) // fewer are allowed (RFC 7644 §3.4.2.4)
 	q.Limit, q.Count = q.count, true
 	if q.byCursor && q.count > 0 {
 		q.Limit++ // one ahead, to know whether there is a next page

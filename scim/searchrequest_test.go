@@ -63,7 +63,7 @@ func checkSearch(t *testing.T, data []byte) {
 	if query.Get("filter") != "" && err != nil && scimType(err) == scimerr.ScimTypeInvalidFilter && (asUsers == nil || asGroups == nil) {
 		t.Errorf("filter %q is good for one kind, and not for both: %v", query.Get("filter"), err)
 	}
-	if err == nil && (p.Limit < 0 || p.Offset < 0 || p.count > maxPage) {
+	if err == nil && (p.Limit < 0 || p.Offset < 0 || p.count > DefaultMaxPage) {
 		t.Errorf("got %+v", p.listQuery)
 	}
 }

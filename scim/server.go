@@ -18,6 +18,7 @@ package scim
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,6 +46,9 @@ type Options struct {
 	URL string
 	// MaxBody bounds a request's body in bytes; 0 means DefaultMaxBody.
 	MaxBody int64
+	// MaxBulk bounds the operations of a bulk request, 0 means DefaultMaxBulk; MaxPage
+	// the resources of a page, 0 means DefaultMaxPage.
+	MaxBulk, MaxPage int
 	// Rate bounds the requests a second of each connection; 0 means no bound.
 	Rate float64
 	// AccessTokenLife is how long an access token works; 0 means
@@ -68,6 +72,12 @@ type Options struct {
 // DefaultMaxBody holds a group of 200,000 members as Okta pushes it.
 const DefaultMaxBody = 32 << 20
 
+// What a bulk request and a page hold unless Options say otherwise.
+const (
+	DefaultMaxBulk = 1000
+	DefaultMaxPage = 1000
+)
+
 // Server answers SCIM requests.
 type Server struct {
 	store     *store.Store
@@ -87,6 +97,7 @@ func New(ctx context.Context, st *store.Store, opts Options) (*Server, error) {
 	if opts.MaxBody == 0 {
 		opts.MaxBody = DefaultMaxBody
 	}
+	opts.MaxBulk, opts.MaxPage = cmp.Or(opts.MaxBulk, DefaultMaxBulk), cmp.Or(opts.MaxPage, DefaultMaxPage)
 	if opts.AccessTokenLife == 0 {
 		opts.AccessTokenLife = DefaultAccessTokenLife
 	}

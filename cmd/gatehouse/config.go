@@ -42,6 +42,8 @@ type serveSettings struct {
 	Listen          string        `help:"Address to listen on." default:"127.0.0.1:8080" placeholder:"HOST:PORT"`
 	MetricsListen   string        `help:"Address for /metrics, on a listener of its own; none by default." placeholder:"HOST:PORT"`
 	MaxBody         int64         `help:"Largest request body in bytes." default:"33554432" placeholder:"BYTES"`
+	MaxBulk         int           `help:"Most operations of a bulk request, 10 to 10000." default:"1000" placeholder:"N"`
+	MaxPage         int           `help:"Most users or groups on a page of a SCIM list, 10 to 10000." default:"1000" placeholder:"N"`
 	SecretKey       string        `help:"At least 32 characters that cursors are signed and webhooks' secrets sealed with; by default a key is made and kept in the database." placeholder:"KEY"`
 	RateLimit       float64       `help:"Most requests a second of one connection, at least 25; 0 means no limit." default:"0" placeholder:"N"`
 	KeyRateLimit    float64       `help:"Most requests a second of one product key, at least 100; 0 means no limit." default:"0" placeholder:"N"`
@@ -187,6 +189,10 @@ func (s *serveSettings) AfterApply() error {
 		return fmt.Errorf("shutdown-timeout %v: want a time such as 20s", s.ShutdownTimeout)
 	case s.MaxBody < 1024:
 		return fmt.Errorf("max-body %d: want at least 1024 bytes", s.MaxBody)
+	case s.MaxBulk < 10 || s.MaxBulk > 10_000:
+		return fmt.Errorf("max-bulk %d: want 10 to 10000 operations", s.MaxBulk)
+	case s.MaxPage < 10 || s.MaxPage > 10_000:
+		return fmt.Errorf("max-page %d: want 10 to 10000 resources", s.MaxPage)
 	}
 	return errors.Join(checkSecretKey(s.SecretKey), s.mailSettings.check(s.URL), s.webhookSettings.check())
 }

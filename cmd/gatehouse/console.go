@@ -63,6 +63,8 @@ func inForce(cfg serveSettings) []ui.Setting {
 	return []ui.Setting{
 		{Name: "url", Value: cfg.URL},
 		{Name: "max-body", Value: ui.Bytes(cfg.MaxBody)},
+		{Name: "max-bulk", Value: cfg.MaxBulk},
+		{Name: "max-page", Value: cfg.MaxPage},
 		{Name: "rate-limit", Value: ui.PerSecond(cfg.RateLimit)},
 		{Name: "key-rate-limit", Value: ui.PerSecond(cfg.KeyRateLimit)},
 		{Name: "access-token-life", Value: cfg.AccessTokenLife},

@@ -39,7 +39,7 @@ type server struct {
 
 func newServer(ctx context.Context, cfg serveSettings, st *store.Store, log *slog.Logger) (*server, error) {
 	edge, err := scim.New(ctx, st, scim.Options{
-		URL: cfg.URL, MaxBody: cfg.MaxBody, Rate: cfg.RateLimit, SecretKey: cfg.SecretKey, Log: log,
+		URL: cfg.URL, MaxBody: cfg.MaxBody, MaxBulk: cfg.MaxBulk, MaxPage: cfg.MaxPage, Rate: cfg.RateLimit, SecretKey: cfg.SecretKey, Log: log,
 		RecordFor: cfg.RecordFor, MaskPersonal: !cfg.RecordPersonal, AccessTokenLife: cfg.AccessTokenLife,
 		VerifyAssertion: verifyAssertions(oidc.NewClient(oidc.NewEgress(cfg.LoopbackIssuers), nil)),
 	})

@@ -351,6 +351,35 @@ func TestMaxBodyIsASetting(t *testing.T) {
 	c.want(413, "POST", "/Users", string(padded(`{"userName":"ann"}`, 2049)))
 }
 
+// TestMaxBulkAndPageAreSettings: ServiceProviderConfig says them, and they hold.
+func TestMaxBulkAndPageAreSettings(t *testing.T) {
+	t.Parallel()
+	c := serve(t, "sqlite://"+filepath.Join(t.TempDir(), "gatehouse.db"), "--max-bulk=12", "--max-page=11")
+	says := c.want(200, "GET", "/ServiceProviderConfig", "")
+	for _, limit := range []struct {
+		of, name string
+		want     int
+	}{{"bulk", "maxOperations", 12}, {"filter", "maxResults", 11}, {"pagination", "maxPageSize", 11}, {"pagination", "defaultPageSize", 11}} {
+		if got := says.number(t, limit.of, limit.name); got != limit.want {
+			t.Errorf("%s of %s is %d, want %d", limit.name, limit.of, got, limit.want)
+		}
+	}
+	bulk := func(n int) string {
+		var operations []string
+		for i := range n {
+			operations = append(operations, fmt.Sprintf(`{"method":"POST","path":"/Users","bulkId":"%d","data":{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"],"userName":"u%d"}}`, i, i))
+		}
+		return `{"schemas":["urn:ietf:params:scim:api:messages:2.0:BulkRequest"],"Operations":[` + strings.Join(operations, ",") + `]}`
+	}
+	c.want(413, "POST", "/Bulk", bulk(13))
+	c.want(200, "POST", "/Bulk", bulk(12))
+	for _, query := range []string{"", "?count=500", "?cursor"} {
+		if got := len(c.want(200, "GET", "/Users"+query, "").list(t)); got != 11 {
+			t.Errorf("/Users%s holds %d resources, want 11", query, got)
+		}
+	}
+}
+
 // commandLimits run the commands that reach a limit; the last has to end with 1
 // when n is beyond it.
 var commandLimits = map[string]func(n int) [][]string{
