@@ -88,6 +88,9 @@ func (r reader) page(ctx context.Context, dst any, c ConnectionRef, q Query, col
 			return err
 		}
 	}
+	if q.Filter != nil && ix.scans(q.Filter) == 0 {
+		ctx = context.WithoutCancel(ctx) // found by an index: not watched for its end, as in reader.row
+	}
 	query, args := r.pageQuery(c, q, columns, ix)
 	return r.list(ctx, dst, query, args...)
 }
