@@ -460,3 +460,21 @@ func TestUndoOfAnEndLeavesABlock(t *testing.T) {
 		}
 	})
 }
+
+// A tree is turned round in one step, in whatever order its sites are named.
+func TestTurnATreeRound(t *testing.T) {
+	onBoth(t, func(t *testing.T, w *world) {
+		sites := map[string]access.Site{}
+		for _, s := range w.snapshot(t).Catalogue.Sites {
+			sites[s.Key] = s
+		}
+		below, above := sites["nl"], sites["utrecht"]
+		below.Parent, above.Parent = w.sites["uithof"], "" // which stays below utrecht
+		w.must(t, "sam", impact.Proposal{ChangeSites: []access.Site{below, above}})
+		for _, s := range w.snapshot(t).Catalogue.Sites {
+			if want, ok := map[string]access.SiteID{"nl": w.sites["uithof"], "utrecht": "", "uithof": w.sites["utrecht"]}[s.Key]; ok && s.Parent != want {
+				t.Errorf("%s is below %q, want %q", s.Key, s.Parent, want)
+			}
+		}
+	})
+}
