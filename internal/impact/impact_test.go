@@ -478,3 +478,18 @@ func TestTurnATreeRound(t *testing.T) {
 		}
 	})
 }
+
+// What was made and has gone again can't be undone, a dimension as little as a site.
+func TestUndoADimensionOnce(t *testing.T) {
+	onBoth(t, func(t *testing.T, w *world) {
+		made := w.must(t, "sam", impact.Proposal{Dimensions: []access.Dimension{{ID: "team", Name: "Team"}}})
+		back, _, err := impact.Undo(t.Context(), w.Store, w.system.Tenant, made.Change)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.must(t, "sam", back)
+		if _, _, err := impact.Undo(t.Context(), w.Store, w.system.Tenant, made.Change); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("a second time: %v, want %v", err, store.ErrNotFound)
+		}
+	})
+}
