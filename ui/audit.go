@@ -326,19 +326,27 @@ func (v *visit) chain(check store.LogCheck) chainFact {
 // checkPage says how the chain of the log is.
 type checkPage struct {
 	page
-	Chain chainFact
+	// Known is what the last check found, and Chain what this one does; Problem is why
+	// it found nothing.
+	Known, Chain chainFact
+	Problem      string
 }
 
+// auditCheck checks the whole chain. That takes a while: what is known comes first.
 func (s *Server) auditCheck(w http.ResponseWriter, r *http.Request, v *visit) error {
 	if err := everywhereOnly(v); err != nil {
 		return err
 	}
-	check, err := s.store.CheckLog(r.Context(), v.tenant())
-	if err != nil {
-		return err
-	}
-	p := &checkPage{page: v.page("audit.checkTitle"), Chain: v.chain(check)}
-	return s.render(w, http.StatusOK, "check", p)
+	p := &checkPage{page: v.page("audit.checkTitle"), Known: v.chain(s.store.LastLogCheck(v.tenant()))}
+	return s.renderSlowly(w, "check", p, func() {
+		check, err := s.store.CheckLog(r.Context(), v.tenant())
+		if err != nil {
+			s.log.Error("check the log", "error", err, "request", v.id)
+			p.Problem = v.words.t("audit.notChecked", "id", v.id)
+			return
+		}
+		p.Chain = v.chain(check)
+	})
 }
 
 // changePage is one change with all that is known of it.

@@ -233,6 +233,9 @@ func TestAuditShowsTheChain(t *testing.T) {
 	if got := g.get(chloe, "/audit/check").text("main"); !strings.Contains(got, "The chain is whole: all") || !strings.Contains(got, "Last seal: 1:") {
 		t.Errorf("sealed: got %q", got)
 	}
+	if got := g.get(chloe, "/audit/check").text("main > p.quiet"); !strings.Contains(got, "Before this check: The chain is whole") {
+		t.Errorf("checked again: got %q", got)
+	}
 	if got := g.get(chloe, "/audit").text(".chain"); !strings.Contains(got, "The chain is whole") {
 		t.Errorf("sealed, on the list: got %q", got)
 	}

@@ -320,7 +320,7 @@ func (t *forecast) row(p *impact.Person) impactRow {
 		line.Text = w.t("impact.levels", "product", t.product(d.Product), "permissions", w.list(names[i]),
 			"before", cmp.Or(w.level(d.Before), w.t("impact.none")), "after", cmp.Or(w.level(d.After), w.t("impact.none")))
 		if d.Before == d.After {
-			line.Text = w.t("impact.level", "product", t.product(d.Product), "permissions", w.list(names[i]), "level", w.level(d.After))
+			line.Text = w.t("impact.level", "product", t.product(d.Product), "permissions", w.list(names[i]), "level", cmp.Or(w.level(d.After), w.t("impact.none")))
 		}
 		for _, ways := range []struct {
 			key   string
@@ -392,6 +392,8 @@ func (t *forecast) area(area access.Area) string {
 		part := area[d]
 		switch {
 		case part.All && len(part.Except) == 0:
+		case part.All && len(part.Sites) > 0:
+			parts = append(parts, w.t("impact.butAlso", "sites", t.sites(part.Except), "also", t.sites(part.Sites)))
 		case part.All:
 			parts = append(parts, w.t("impact.but", "sites", t.sites(part.Except)))
 		case len(part.Except) > 0:

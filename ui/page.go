@@ -153,23 +153,89 @@ func (s *Server) render(w http.ResponseWriter, status int, name string, data fra
 			http.SetCookie(w, &http.Cookie{Name: keptCookie, Path: "/", MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteLaxMode})
 		}
 	}
-	whole = straight(whole)
+	out := v.send(w, status)
+	out.Write(straight(whole)) // the browser may be gone
+	return out.Close()
+}
+
+// renderSlowly writes a page whose last part takes its time: all before it goes out
+// first, then finds what data lacks, and "rest NAME" ends the page. What goes wrong in
+// then is for the rest to say, since the page has begun.
+func (s *Server) renderSlowly(w http.ResponseWriter, name string, data framed, then func()) error {
+	v := data.frame().visit
+	part := func(names ...string) ([]byte, error) {
+		var b bytes.Buffer
+		for _, name := range names {
+			if err := s.pages[v.words.lang]().ExecuteTemplate(&b, name, data); err != nil {
+				return nil, err
+			}
+		}
+		return straight(b.Bytes()), nil
+	}
+	begin, err := part("top", "main "+name)
+	if err != nil {
+		return err
+	}
+	if data.frame().Flash != nil {
+		s.clearFlash(w)
+	}
+	out := v.send(w, http.StatusOK)
+	out.Write(begin)
+	out.Flush()
+	then()
+	rest, err := part("rest "+name, "bottom")
+	if err != nil {
+		s.log.Error("render the rest of "+name, "error", err, "request", v.id)
+		panic(http.ErrAbortHandler)
+	}
+	out.Write(rest)
+	return out.Close()
+}
+
+// sender sends a page, packed for a browser that unpacks it.
+type sender struct {
+	http.ResponseWriter
+	packed *gzip.Writer // nil for none
+}
+
+// send begins the answer with a page.
+func (v *visit) send(w http.ResponseWriter, status int) *sender {
+	out := &sender{ResponseWriter: w}
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Language", v.words.lang)
 	h.Add("Vary", "Accept-Encoding")
-	if !v.packed {
-		w.WriteHeader(status)
-		w.Write(whole)
-		return nil
+	if v.packed {
+		// No page shows a secret beside what a stranger chose: the cookie comes with no
+		// request that another site makes unseen, so that sizes tell nobody anything.
+		h.Set("Content-Encoding", "gzip")
+		out.packed, _ = gzip.NewWriterLevel(w, gzip.BestSpeed)
 	}
-	// No page shows a secret beside what a stranger chose: the cookie comes with no
-	// request that another site makes unseen, so that sizes tell nobody anything.
-	h.Set("Content-Encoding", "gzip")
 	w.WriteHeader(status)
-	z, _ := gzip.NewWriterLevel(w, gzip.BestSpeed)
-	z.Write(whole)
-	return z.Close()
+	return out
+}
+
+func (s *sender) Write(b []byte) (int, error) {
+	if s.packed != nil {
+		return s.packed.Write(b)
+	}
+	return s.ResponseWriter.Write(b)
+}
+
+// Flush lets the browser show what was written.
+func (s *sender) Flush() {
+	if s.packed != nil {
+		_ = s.packed.Flush() // the browser may be gone
+	}
+	_ = http.NewResponseController(s.ResponseWriter).Flush()
+}
+
+// Close ends the page.
+func (s *sender) Close() error {
+	if s.packed != nil {
+		return s.packed.Close()
+	}
+	return nil
 }
 
 // attributeOrBox is an attribute of a tag, or a box of text. Outside of tags there are no

@@ -11,7 +11,9 @@
 package impact
 
 import (
+	"cmp"
 	"context"
+	"slices"
 
 	"gatehouse/access"
 	"gatehouse/store"
@@ -171,11 +173,45 @@ func (p *Proposal) writeSites(ctx context.Context, tx *store.Tx) (ids, error) {
 			return nil, err
 		}
 	}
-	for _, s := range p.ChangeSites {
-		s.Parent = made.of(s.Parent)
+	if len(p.ChangeSites) == 0 {
+		return made, nil
+	}
+	policy, err := tx.Policy(ctx)
+	if err != nil {
+		return nil, err
+	}
+	change := slices.Clone(p.ChangeSites)
+	for i := range change {
+		change[i].Parent = made.of(change[i].Parent)
+	}
+	depth := depths(change, policy)
+	slices.SortStableFunc(change, func(a, b access.Site) int { return cmp.Compare(depth(a.ID), depth(b.ID)) })
+	for _, s := range change {
 		if _, err := tx.ChangeSite(ctx, s.ID, func(access.Site) access.Site { return s }); err != nil {
 			return nil, err
 		}
 	}
 	return made, nil
+}
+
+// depths tells how many sites will be above one, once some of those of a policy are
+// changed.
+func depths(change []access.Site, policy *access.Policy) func(access.SiteID) int {
+	above := make(map[access.SiteID]access.SiteID, len(change))
+	for _, s := range change {
+		above[s.ID] = s.Parent
+	}
+	return func(id access.SiteID) (n int) {
+		for moved := 0; id != "" && moved <= len(above); n++ { // whatever goes round has moved
+			parent, ok := above[id]
+			if ok {
+				moved++
+			} else {
+				site, _ := policy.Site(id)
+				parent = site.Parent
+			}
+			id = parent
+		}
+		return n
+	}
 }

@@ -460,3 +460,36 @@ func TestUndoOfAnEndLeavesABlock(t *testing.T) {
 		}
 	})
 }
+
+// A tree is turned round in one step, in whatever order its sites are named.
+func TestTurnATreeRound(t *testing.T) {
+	onBoth(t, func(t *testing.T, w *world) {
+		sites := map[string]access.Site{}
+		for _, s := range w.snapshot(t).Catalogue.Sites {
+			sites[s.Key] = s
+		}
+		below, above := sites["nl"], sites["utrecht"]
+		below.Parent, above.Parent = w.sites["uithof"], "" // which stays below utrecht
+		w.must(t, "sam", impact.Proposal{ChangeSites: []access.Site{below, above}})
+		for _, s := range w.snapshot(t).Catalogue.Sites {
+			if want, ok := map[string]access.SiteID{"nl": w.sites["uithof"], "utrecht": "", "uithof": w.sites["utrecht"]}[s.Key]; ok && s.Parent != want {
+				t.Errorf("%s is below %q, want %q", s.Key, s.Parent, want)
+			}
+		}
+	})
+}
+
+// What was made and has gone again can't be undone, a dimension as little as a site.
+func TestUndoADimensionOnce(t *testing.T) {
+	onBoth(t, func(t *testing.T, w *world) {
+		made := w.must(t, "sam", impact.Proposal{Dimensions: []access.Dimension{{ID: "team", Name: "Team"}}})
+		back, _, err := impact.Undo(t.Context(), w.Store, w.system.Tenant, made.Change)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.must(t, "sam", back)
+		if _, _, err := impact.Undo(t.Context(), w.Store, w.system.Tenant, made.Change); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("a second time: %v, want %v", err, store.ErrNotFound)
+		}
+	})
+}

@@ -216,6 +216,9 @@ func (u *undoer) dimension(c store.Change) error {
 		u.Dimensions = append(u.Dimensions, *before)
 		return nil
 	}
+	if !slices.ContainsFunc(u.now.Catalogue().Dimensions, func(d access.Dimension) bool { return d.ID == after.ID }) {
+		return store.ErrNotFound
+	}
 	u.RemoveDimensions = append(u.RemoveDimensions, after.ID)
 	return nil
 }

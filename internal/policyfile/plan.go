@@ -1,7 +1,6 @@
 package policyfile
 
 import (
-	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -334,24 +333,8 @@ func (e *edit) catalogue(now, after access.Catalogue) {
 			e.AddSites = append(e.AddSites, s)
 		}
 	}
-	depth := depths(after.Sites)
-	slices.SortStableFunc(e.ChangeSites, func(a, b access.Site) int { return cmp.Compare(depth(a.ID), depth(b.ID)) })
 	e.Products, _ = changed(now.Products, after.Products, func(p access.Product) access.ProductID { return p.ID })
 	_, e.RemoveProducts = changed(after.Products, now.Products, func(p access.Product) access.ProductID { return p.ID })
-}
-
-// depths tells how many sites are above one, of sites that are a forest.
-func depths(sites []access.Site) func(access.SiteID) int {
-	parents := make(map[access.SiteID]access.SiteID)
-	for _, s := range sites {
-		parents[s.ID] = s.Parent
-	}
-	return func(id access.SiteID) (n int) {
-		for id = parents[id]; id != ""; id = parents[id] {
-			n++
-		}
-		return n
-	}
 }
 
 // changed are the things of after that now has otherwise or not at all, and the
