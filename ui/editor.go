@@ -638,7 +638,7 @@ func (s *Server) edit(w http.ResponseWriter, r *http.Request, v *visit, old acce
 		p.Back = "/mappings/" + string(old.ID)
 	}
 	if e.crowd != nil {
-		p.Back, p.Notes = e.crowd.back, e.crowd.notes(v)
+		p.page, p.Back, p.Notes = v.page("people.give"), e.crowd.back, e.crowd.notes(v)
 	}
 	if err := e.fill(ctx, p); err != nil {
 		return err

@@ -119,7 +119,7 @@ func TestAllThatMatch(t *testing.T) {
 	onBoth(t, func(t *testing.T, g *rig) {
 		g.signIn(eva)
 		list := "/people?group=" + string(g.groups["Planning"]) + "&state=live"
-		if label := g.get(sam, list).text("label[for=match]"); !strings.HasPrefix(label, "all 12 people on this list") {
+		if label := g.get(sam, list).text("label[for=match]"); !strings.HasPrefix(label, "All 12 people on this list") {
 			t.Errorf("the box says %q", label)
 		}
 		page := g.get(sam, g.tick(sam, list, "Block", nil))
