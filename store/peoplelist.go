@@ -321,7 +321,7 @@ func (l *PeopleList) among(ctx context.Context, a access.Audience) (*part, error
 	if err != nil {
 		return nil, err
 	}
-	groups, users := d.idList(within), d.idList(texts(a.Users))
+	groups, users := d.idList(within), d.idList(valid(texts(a.Users)))
 	p := &part{exact: true}
 	p.ids.add(`SELECT m.user_id AS id FROM (`+d.idRows+`) g JOIN members m ON m.tenant_id = ? AND m.group_id = g.id
 		UNION ALL SELECT u.id FROM (`+d.idRows+`) w `+d.each("users", `u.tenant_id = ? AND u.id = w.id`), groups, l.tenant, users, l.tenant)

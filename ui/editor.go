@@ -26,6 +26,7 @@ type editorPage struct {
 	Action string
 	// Who is whom the grant is for, if that is settled; otherwise To is to be chosen.
 	Who   string
+	Notes []string // of whom it is not for who was chosen, too
 	To    picker
 	What  picker
 	Where []picker // the sites of each dimension
@@ -34,7 +35,7 @@ type editorPage struct {
 	// Fine says that permissions are offered one by one, too. Keep is what the address
 	// says beside the form.
 	Fine  bool
-	Keep  map[string]string
+	Keep  url.Values
 	Panel *panel
 	Back  string
 }
@@ -106,6 +107,7 @@ type editor struct {
 	old     access.Grant
 	grant   access.Grant
 	product access.Product
+	crowd   *crowd            // nil for a grant to one
 	waiting string            // what is still to be chosen
 	errors  map[string]string // by field
 }
@@ -234,6 +236,9 @@ func (e *editor) read() error {
 	if e.old.ID == "" {
 		g.Subject = access.Grantee{Group: access.GroupID(values.Get("group")), User: access.UserID(values.Get("user")), Everyone: values.Get("everyone") != ""}
 		g.Origin = access.OriginMapping
+		if e.crowd != nil {
+			g.Subject = access.Grantee{User: e.crowd.first()}
+		}
 		if g.Subject.Group == "" {
 			g.Origin = access.OriginDirect
 		}
@@ -374,15 +379,7 @@ func (e *editor) dimensions() []access.DimensionID {
 // fill puts the form on its page.
 func (e *editor) fill(ctx context.Context, p *editorPage) error {
 	v, w := e.visit, e.visit.words
-	if e.old.ID == "" {
-		if err := e.server.seeGrantee(ctx, v, e.grant.Subject); err != nil {
-			return err
-		}
-	}
-	who, err := e.server.whom(ctx, v, e.grant.Subject)
-	if e.old.ID != "" && errors.Is(err, store.ErrNotFound) {
-		who, err = e.server.whomFormerly(ctx, v, e.old)
-	}
+	who, err := e.who(ctx)
 	if err != nil {
 		return err
 	}
@@ -394,10 +391,14 @@ func (e *editor) fill(ctx context.Context, p *editorPage) error {
 		}
 		p.To.choose(v, options, e.values)
 	}
-	p.Fine, p.Keep = e.values.Get("fine") != "", map[string]string{}
-	for _, name := range []string{"group", "user", "everyone"} {
-		if value := e.values.Get(name); value != "" && p.Who != "" && e.old.ID == "" {
-			p.Keep[name] = value
+	p.Fine, p.Keep = e.values.Get("fine") != "", url.Values{}
+	names := []string{"group", "user", "everyone"}
+	if e.values.Get("match") != "" {
+		names = []string{"match"}
+	}
+	for _, name := range names {
+		if e.values.Get(name) != "" && p.Who != "" && e.old.ID == "" {
+			p.Keep[name] = e.values[name]
 		}
 	}
 	p.What = picker{Name: "what", Legend: w.t("mappings.what"), Type: "radio"}
@@ -415,6 +416,23 @@ func (e *editor) fill(ctx context.Context, p *editorPage) error {
 	}
 	p.More.Open = p.More.Deny || len(e.grant.Mask) > 0 || p.More.From.Value != "" || p.More.Reason.Value != "" || p.More.From.Error+p.More.Reason.Error != ""
 	return nil
+}
+
+// who names whom the grant is for; empty while that isn't chosen.
+func (e *editor) who(ctx context.Context) (string, error) {
+	if e.crowd != nil {
+		return e.crowd.text(e.visit), nil
+	}
+	if e.old.ID == "" {
+		if err := e.server.seeGrantee(ctx, e.visit, e.grant.Subject); err != nil {
+			return "", err
+		}
+	}
+	who, err := e.server.whom(ctx, e.visit, e.grant.Subject)
+	if e.old.ID != "" && errors.Is(err, store.ErrNotFound) {
+		return e.server.whomFormerly(ctx, e.visit, e.old)
+	}
+	return who, err
 }
 
 // scopedBy are the names of the products that come by a dimension, without the console,
@@ -602,10 +620,15 @@ func (s *Server) edit(w http.ResponseWriter, r *http.Request, v *visit, old acce
 	if !r.URL.Query().Has("draft") {
 		action = address(r.URL.Path, e.values, "csv", "")
 	}
+	if old.ID == "" && named(values) {
+		if e.crowd, err = s.crowd(r, v, values); err != nil {
+			return err
+		}
+	}
 	if err := e.read(); err != nil {
 		return err
 	}
-	if old.ID == "" {
+	if old.ID == "" && e.crowd == nil {
 		if err := s.mayName(ctx, v, e.grant.Subject); err != nil {
 			return err
 		}
@@ -613,6 +636,9 @@ func (s *Server) edit(w http.ResponseWriter, r *http.Request, v *visit, old acce
 	p := &editorPage{page: v.page(title), Action: r.URL.Path, Back: "/mappings"}
 	if old.ID != "" {
 		p.Back = "/mappings/" + string(old.ID)
+	}
+	if e.crowd != nil {
+		p.page, p.Back, p.Notes = v.page("people.give"), e.crowd.back, e.crowd.notes(v)
 	}
 	if err := e.fill(ctx, p); err != nil {
 		return err
@@ -633,6 +659,9 @@ func (s *Server) edit(w http.ResponseWriter, r *http.Request, v *visit, old acce
 		return show(status, &panel{Waiting: e.waiting})
 	}
 	change := proposal{Proposal: impact.Proposal{Add: []access.Grant{e.grant}}, action: action}
+	if e.crowd != nil {
+		change.Add, change.done = e.crowd.grants(e.grant), p.Back
+	}
 	if old.ID != "" {
 		change.Proposal, change.done = impact.Proposal{Change: []access.Grant{e.grant}}, p.Back
 		if same { // the second of two clicks, which propose knows by its key

@@ -108,9 +108,7 @@ func (s *Server) panel(ctx context.Context, v *visit, look *impact.Preview, acti
 		p.At = &at
 	}
 	t := newForecast(v, look)
-	for _, c := range look.Covered {
-		p.Warnings = append(p.Warnings, w.t("impact.covered", "grant", t.granted.chip(&c.By).Title, "who", t.whom(c.By.Subject)))
-	}
+	p.Warnings = t.covered()
 	for _, f := range look.Findings {
 		if text := t.finding(f); !f.Refuse && !slices.Contains(p.Warnings, text) {
 			p.Warnings = append(p.Warnings, text)
@@ -356,6 +354,24 @@ func sameFate(a, b *access.Difference) bool {
 	}
 	return a.Kind == b.Kind && a.Product == b.Product && a.Before == b.Before && a.After == b.After && maps.EqualFunc(a.Area, b.Area, samePart) &&
 		grants(a.Lost) == grants(b.Lost) && grants(a.Kept) == grants(b.Kept) && grants(a.Gained) == grants(b.Gained)
+}
+
+// covered says what adds nothing, each way once: what many are given may be covered
+// for hundreds of them.
+func (t *forecast) covered() (all []string) {
+	times := map[string]int{}
+	for _, c := range t.look.Covered {
+		text := t.v.words.t("impact.covered", "grant", t.granted.chip(&c.By).Title, "who", t.whom(c.By.Subject))
+		if times[text]++; times[text] == 1 {
+			all = append(all, text)
+		}
+	}
+	for i, text := range all {
+		if n := times[text]; n > 1 {
+			all[i] = t.v.words.t("impact.coveredTimes", "n", n, "text", text)
+		}
+	}
+	return all
 }
 
 // known is the product of an id, as it is after the change or was before.
@@ -616,6 +632,9 @@ func (s *Server) steps(ctx context.Context, v *visit, p impact.Proposal) ([]stri
 	}
 	if n := len(p.People); n > 0 {
 		all = append(all, v.words.n("impact.step.people", n))
+	}
+	if more := len(all) - impactNames; more > 0 {
+		all = append(all[:impactNames], v.words.n("impact.step.more", more))
 	}
 	return all, nil
 }

@@ -15,9 +15,12 @@ import (
 )
 
 func (s *Server) peopleRoutes() []route {
+	change := needs{access.ConsolePeople, access.LevelChange}
 	return []route{
 		{"GET", "/people", needs{access.ConsolePeople, access.LevelView}, s.people},
 		{"GET", "/people.csv", needs{access.ConsolePeople, access.LevelView}, s.peopleCSV},
+		{"GET", "/people/bulk", change, s.bulkPeople},
+		{"POST", "/people/bulk", change, s.bulkPeople},
 	}
 }
 
@@ -34,14 +37,15 @@ type peoplePage struct {
 	Elsewhere string // how many a scoped visitor doesn't see
 	Table     table
 	People    []personRow
+	Bulk      *bulkPeople // nil for who may change nothing
 	CSV       string
 	Pager     pager
 	Empty     empty
 }
 
 type personRow struct {
-	Name, UserName, Connection string
-	Href                       string
+	ID, Name, UserName, Connection string
+	Href                           string
 	// State is empty for whoever is live; Kind for an employee.
 	State, Kind string
 	Chips       []chip
@@ -82,7 +86,7 @@ type peopleQuery struct {
 
 func (s *Server) people(w http.ResponseWriter, r *http.Request, v *visit) error {
 	ctx := r.Context()
-	q, err := s.peopleQuery(r, v)
+	q, err := s.peopleQuery(ctx, v, r.URL.Query())
 	if err != nil {
 		return err
 	}
@@ -124,8 +128,12 @@ func (s *Server) people(w http.ResponseWriter, r *http.Request, v *visit) error 
 		p.People = append(p.People, row)
 	}
 	whole := after == store.PeopleKey{} && next == nil
-	if p.Count, p.Elsewhere, err = s.countPeople(ctx, v, q, list, len(found), whole); err != nil {
+	n, err := s.countPeople(ctx, v, q, list, len(found), whole, p)
+	if err != nil {
 		return err
+	}
+	if len(found) > 0 && !q.past {
+		p.Bulk = v.bulkPeople(address("/people", r.URL.Query(), "after", ""), n)
 	}
 	switch {
 	case len(found) > 0:
@@ -144,32 +152,35 @@ func (s *Server) people(w http.ResponseWriter, r *http.Request, v *visit) error 
 	return s.render(w, http.StatusOK, "people", p)
 }
 
-// countPeople says how many there are, and how many elsewhere. The page shows n of
-// them, perhaps the whole list.
-func (s *Server) countPeople(ctx context.Context, v *visit, q *peopleQuery, list listing, n int, whole bool) (count, elsewhere string, err error) {
+// countPeople counts the list, up to countUpTo and one more, and says on the page how
+// many there are, and how many elsewhere. The page shows n of them, perhaps the whole
+// list.
+func (s *Server) countPeople(ctx context.Context, v *visit, q *peopleQuery, list listing, n int, whole bool, p *peoplePage) (int, error) {
 	var all int
+	var err error
 	if q.past {
 		all = len(q.then.Facts.People)
 	} else {
 		all, err = s.countAll(ctx, v)
 	}
 	if err == nil && !q.filtered && !v.scoped(access.ConsolePeople, access.LevelView) {
-		return v.words.n("people.count", all), "", nil
+		p.Count = v.words.n("people.count", all)
+		return all, nil
 	}
 	most := countUpTo(q.Text)
 	if err == nil && !whole {
 		n, err = list.Count(ctx, most)
 	}
 	if err != nil {
-		return "", "", err
+		return 0, err
 	}
-	if count = v.words.n("people.count", n); n > most {
-		count = v.words.t("people.many", "n", most)
+	if p.Count = v.words.n("people.count", n); n > most {
+		p.Count = v.words.t("people.many", "n", most)
 	}
 	if !q.filtered && n <= most && all > n {
-		elsewhere = v.words.n("people.elsewhere", all-n)
+		p.Elsewhere = v.words.n("people.elsewhere", all-n)
 	}
-	return count, elsewhere, nil
+	return n, nil
 }
 
 // countAll is how many people the tenant has.
@@ -191,11 +202,10 @@ func (v *visit) own(g *granted, areas []access.Area) access.Audience {
 }
 
 // peopleQuery reads the filters of an address, and makes the controls for them.
-func (s *Server) peopleQuery(r *http.Request, v *visit) (*peopleQuery, error) {
-	ctx, query := r.Context(), r.URL.Query()
+func (s *Server) peopleQuery(ctx context.Context, v *visit, query url.Values) (*peopleQuery, error) {
 	areas := v.area(access.ConsolePeople, access.LevelView)
 	q := &peopleQuery{}
-	if err := s.peopleMoment(r, v, q); err != nil {
+	if err := s.peopleMoment(ctx, v, query, q); err != nil {
 		return nil, err
 	}
 	q.Text = strings.TrimSpace(query.Get("q"))
@@ -369,7 +379,7 @@ func (v *visit) stateFilter(query url.Values) field {
 
 // row is somebody on the page.
 func (q *peopleQuery) row(v *visit, one store.Somebody) personRow {
-	row := personRow{Name: name(one), UserName: one.UserName}
+	row := personRow{ID: one.ID, Name: name(one), UserName: one.UserName}
 	if !q.past || q.granted.within == nil { // whom a visitor saw then she may not see now
 		row.Href = v.link(address("/people/"+one.ID, nil, "at", q.day))
 	}
@@ -403,11 +413,11 @@ func stateOf(p access.Person, at time.Time) store.PersonState {
 
 // peopleCSV is all of the list, as a file.
 func (s *Server) peopleCSV(w http.ResponseWriter, r *http.Request, v *visit) error {
-	q, err := s.peopleQuery(r, v)
+	ctx := r.Context()
+	q, err := s.peopleQuery(ctx, v, r.URL.Query())
 	if err != nil {
 		return err
 	}
-	ctx := r.Context()
 	list, err := s.listing(ctx, v, q)
 	if err != nil {
 		return err

@@ -3,7 +3,7 @@ package ui
 import (
 	"cmp"
 	"context"
-	"net/http"
+	"net/url"
 	"slices"
 
 	"gatehouse/access"
@@ -64,18 +64,18 @@ func amongOf(a access.Audience) func(access.Subject) bool {
 
 // peopleMoment reads the day that an address of the list asks for, and who had what
 // then. A day to come is refused: nobody knows who will be there.
-func (s *Server) peopleMoment(r *http.Request, v *visit, q *peopleQuery) (err error) {
-	if q.at, q.past, err = v.at(r); err != nil {
+func (s *Server) peopleMoment(ctx context.Context, v *visit, query url.Values, q *peopleQuery) (err error) {
+	if q.at, q.past, err = v.endOf(query.Get("at")); err != nil {
 		return err
 	}
 	switch {
-	case v.toCome(r.URL.Query().Get("at")):
+	case v.toCome(query.Get("at")):
 		return badRequest{"people.toCome"}
 	case !q.past:
 		q.granted = v.granted(v.policy, v.now, nil)
 		return nil
 	}
-	then, err := s.store.SnapshotAt(r.Context(), v.tenant(), q.at)
+	then, err := s.store.SnapshotAt(ctx, v.tenant(), q.at)
 	if err != nil {
 		return err
 	}
@@ -83,7 +83,7 @@ func (s *Server) peopleMoment(r *http.Request, v *visit, q *peopleQuery) (err er
 	if err != nil {
 		return err
 	}
-	q.day = r.URL.Query().Get("at")
+	q.day = query.Get("at")
 	q.then, q.granted = &then, v.granted(policy, q.at, nil)
 	return nil
 }

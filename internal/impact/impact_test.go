@@ -371,6 +371,10 @@ func TestUndo(t *testing.T) {
 		moved := access.Site{ID: w.sites["uithof"], Dimension: "site", Key: "uithof", Name: "De Uithof", Parent: w.sites["breda"]}
 		other := roster()
 		other.Roles[0].Permissions = map[access.PermissionID]access.Level{access.AllPermissions: "view"}
+		w.write(t, func(tx *store.Tx) error { // which ends as she is blocked
+			_, _, err := tx.CreateSession(t.Context(), store.Session{UserID: store.UserID(w.users["alice"]), Method: store.MethodOIDC})
+			return err
+		})
 		for _, test := range []struct {
 			why string
 			p   impact.Proposal

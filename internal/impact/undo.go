@@ -42,7 +42,9 @@ func Undo(ctx context.Context, st *store.Store, tenant store.TenantID, id store.
 			if err != nil {
 				return p, false, err
 			}
-			parts = append(parts, one)
+			if !consequence(one.Action) {
+				parts = append(parts, one)
+			}
 		}
 	}
 	for _, part := range parts {
@@ -59,6 +61,12 @@ func Undo(ctx context.Context, st *store.Store, tenant store.TenantID, id store.
 		u.People[i].Person, u.since = back, u.since || again
 	}
 	return u.Proposal, u.since, nil
+}
+
+// consequence reports whether a change only followed from others, as the sessions of
+// somebody who was blocked ended: undoing those doesn't bring it back.
+func consequence(action string) bool {
+	return action == store.SessionEnded || action == store.InvitationWasWithdrawn
 }
 
 // takeBack is what is said of somebody now, but for what a change from before to

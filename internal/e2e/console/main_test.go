@@ -9,6 +9,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -424,7 +425,7 @@ func (h *house) screens(t *testing.T, each int, more ...string) []screen {
 }
 
 // leads are the addresses of a page's links, and of its forms that ask: with what is
-// in them, the first tick and the first button.
+// in them, the first tick and each of the buttons.
 func leads(page document) []string {
 	hrefs := page.Find("a[href]").Map(func(_ int, a *goquery.Selection) string { return a.AttrOr("href", "") })
 	page.Find("form:not([method=post])").Each(func(_ int, form *goquery.Selection) {
@@ -436,11 +437,20 @@ func leads(page document) []string {
 		}
 		form.Find("input:not([type=checkbox], [type=radio])").Each(add)
 		form.Find("input[type=checkbox]").First().Each(add)
-		form.Find("button").First().Each(add)
 		form.Find("select").Each(func(_ int, choice *goquery.Selection) {
 			query.Add(choice.AttrOr("name", ""), choice.Find("option[selected]").AttrOr("value", ""))
 		})
-		hrefs = append(hrefs, form.AttrOr("action", "")+"?"+query.Encode())
+		buttons := form.Find("button:not([formmethod=post])")
+		for _, button := range buttons.EachIter() {
+			with := maps.Clone(query)
+			if name := button.AttrOr("name", ""); name != "" {
+				with.Set(name, button.AttrOr("value", ""))
+			}
+			hrefs = append(hrefs, button.AttrOr("formaction", form.AttrOr("action", ""))+"?"+with.Encode())
+		}
+		if buttons.Length() == 0 {
+			hrefs = append(hrefs, form.AttrOr("action", "")+"?"+query.Encode())
+		}
 	})
 	return hrefs
 }

@@ -37,6 +37,7 @@ type scenario struct {
 
 var scenarios = []scenario{
 	{"map a new group to a role at two sites", 5, 6, sam, mapAGroup, nil},
+	{"give two people who are ticked a role at a site, and undo it", 8, 9, sam, giveMany, nil},
 	{"see why Alice may be in Utrecht", 3, 3, sam, whyAlice, nil},
 	{"the same by keys alone", 0, 0, sam, whyAliceByKeys, nil},
 	{"connect Entra, from nothing to its first request", 5, 5, "", connectEntra, newHouse},
@@ -128,6 +129,26 @@ func mapAGroup(t *testing.T, h *house, p *browser.Page, script bool) {
 	if got := granted(t, h, newcomer); len(got) != 1 || len(got[0].Scope.Sites["region"].Sites) != 2 {
 		t.Errorf("the group has %+v, want one grant at two sites", got)
 	}
+}
+
+func giveMany(t *testing.T, h *house, p *browser.Page, script bool) {
+	p.Open("/people")
+	p.Click("checkbox", "Choose Alice…")
+	p.Click("checkbox", "Choose Daan…")
+	p.Follow("button", "Give a role…")
+	p.WaitText("2 people: Alice Jansen")
+	chooseRole(p, script)
+	p.Click("checkbox", "Midden…")
+	if !script {
+		p.Follow("button", "Preview")
+	}
+	p.WaitText("people gain access")
+	p.Follow("button", "Save: give…")
+	p.WaitText("It is in effect now")
+	p.Follow("link", "Undo")
+	p.WaitText("2 people lose access")
+	p.Follow("button", "Save: take…")
+	p.WaitText("Undone. It is in effect now")
 }
 
 // chooseRole chooses one. With script the page shows the sites of its product alone
