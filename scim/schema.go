@@ -181,8 +181,9 @@ func (a *attribute) refine() {
 		a.references = []string{"Group"}
 	}
 	switch strings.Join(a.path, ".") {
-	case "id", "schemas", "meta", "meta.created", "meta.lastmodified", "meta.resourcetype",
-		"groups", "groups.value", "members", "members.value":
+	case "id", "schemas", "meta", "meta.created", "meta.lastmodified", "meta.resourcetype", "meta.location", "meta.version",
+		"groups", "groups.value", "groups.$ref", "groups.display", "groups.type",
+		"members", "members.value", "members.$ref", "members.type":
 		a.filterable = true
 	}
 	if a.name == "schemas" {

@@ -79,7 +79,7 @@ type attribute struct {
 	name                                              string
 	kind                                              valueKind
 	many, required, readOnly, ignored, exact, limited bool
-	idsOnly                                           bool // its parts are found by their id alone
+	whole                                             bool // its values are the same or not: ids, addresses and versions
 	subs                                              []*attribute
 }
 
@@ -113,7 +113,10 @@ func readSchema(lines string) []*attribute {
 		}
 		for _, sub := range strings.Fields(subs) {
 			s := readAttribute(strings.Split(sub, ","))
-			s.idsOnly = a.name == "members" || a.name == "groups"
+			switch a.name + "." + s.name {
+			case "members.value", "members.$ref", "groups.value", "groups.$ref", "meta.location", "meta.version":
+				s.whole = true
+			}
 			a.subs = append(a.subs, s)
 		}
 		list = append(list, a)
