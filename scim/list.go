@@ -60,7 +60,9 @@ func (s *Server) listQuery(t *resourceType, c caller, query url.Values, besides 
 		if q.Filter, err = t.parseFilter(f, besides...); err != nil {
 			return q, err
 		}
-		q.Filter = t.derived(q.Filter, c.base)
+		if t != roleType { // which are made whole before they are searched
+			q.Filter = t.derived(q.Filter, c.base)
+		}
 		if q.scans = store.Scans(q.Filter, t == groupType); q.scans > maxScans {
 			return q, invalid(scimerr.ScimTypeTooMany, "The filter makes %d comparisons on attributes without an index; %d are allowed. Those of id, userName, externalId, displayName and emails.value with eq are not counted.", q.scans, maxScans)
 		}

@@ -96,7 +96,7 @@ var (
 		core: newSchema(schema.CoreGroupSchema(), true),
 	}
 	// roleType says what can be asked for of a role, see roleSchema.
-	roleType = &resourceType{core: newSchema(schema.Schema{ID: urnRole, Attributes: []schema.CoreAttribute{
+	roleType = &resourceType{name: "Role", endpoint: "/Roles", core: newSchema(schema.Schema{ID: urnRole, Attributes: []schema.CoreAttribute{
 		schema.SimpleCoreAttribute(schema.SimpleStringParams(schema.StringParams{Name: "displayName", CaseExact: true})),
 	}}, true)}
 )

@@ -1020,8 +1020,12 @@ func badPaging() []badInput {
 	rows = append(rows,
 		badInput{why: "startIndex is no number", method: "GET", path: "/Roles?startIndex=x", status: 400, kind: "invalidValue"},
 		badInput{why: "count is no number", method: "GET", path: "/Roles?count=1.5", status: 400, kind: "invalidValue"},
+		badInput{why: "a role has no such attribute", method: "GET", path: "/Roles?filter=userName+pr", status: 400, kind: "invalidFilter"},
+		badInput{why: "no attribute of roles", method: "GET", path: "/Roles?sortBy=userName", status: 400, kind: "invalidValue"},
+		badInput{why: "the cursor of another kind", method: "GET", path: "/Roles?cursor={cursor}", status: 400, kind: "invalidCursor"},
+		badInput{why: "no filter", method: "POST", path: "/Roles/.search", body: object{"filter": "id"}, status: 400, kind: "invalidFilter"},
 	)
-	for _, path := range []string{"/Schemas", "/Schemas/" + coreURN, "/ResourceTypes", "/ResourceTypes/User", "/ServiceProviderConfig", "/Roles"} {
+	for _, path := range []string{"/Schemas", "/Schemas/" + coreURN, "/ResourceTypes", "/ResourceTypes/User", "/ServiceProviderConfig"} {
 		rows = append(rows, badInput{why: "a filter of discovery", method: "GET", path: path + "?filter=id+pr", status: 403})
 	}
 	return rows
