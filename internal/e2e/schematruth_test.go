@@ -347,6 +347,7 @@ func (p *claimPlace) writtenPart(t *testing.T, c *client, a *claim) {
 	}
 	// The companion keeps an element there that "type" or "primary" alone would not
 	// make.
+	const fellow = "QUJD" // in base64, too
 	body, companion := p.minimal(), "type"
 	if a.name == "type" || a.name == "primary" {
 		companion = "value"
@@ -356,7 +357,7 @@ func (p *claimPlace) writtenPart(t *testing.T, c *client, a *claim) {
 	}
 	element := object{a.name: value}
 	if a.parent.multi {
-		element[companion] = "Companion"
+		element[companion] = fellow
 		a.parent.set(body, []any{element})
 	} else {
 		a.parent.set(body, element)
@@ -365,7 +366,7 @@ func (p *claimPlace) writtenPart(t *testing.T, c *client, a *claim) {
 	same(t, a.path()+" removed", a.in(p.patched(c, path, remove(a.path()))), nil)
 	if a.parent.multi {
 		// Add a companion first: there may be no element left to add to.
-		p.patched(c, path, op("replace", a.parent.path(), []any{object{companion: "Companion", "display": "D"}}))
+		p.patched(c, path, op("replace", a.parent.path(), []any{object{companion: fellow, "display": "D"}}))
 	}
 	same(t, a.path()+" added", comparable(a.in(p.patched(c, path, op("add", a.path(), value)))), comparable(value))
 	if a.required {

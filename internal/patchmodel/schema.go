@@ -244,7 +244,18 @@ func (a *attribute) single(v any) any {
 	if !ok || a.limited && len(text) > 1024 || a.required && strings.TrimSpace(text) == "" {
 		refuse("invalidValue")
 	}
+	if a.kind == binaryKind && !base64Text(text) {
+		refuse("invalidValue") // RFC 7643 §2.3.6
+	}
 	return text
+}
+
+// base64Text says that every four digits stand for three bytes; of the last four one
+// or two may be missing, and = may stand for them.
+func base64Text(text string) bool {
+	digits := strings.TrimRight(text, "=")
+	stray := strings.Trim(digits, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_")
+	return stray == "" && digits != "" && len(digits)%4 != 1
 }
 
 func (a *attribute) boolean(v any) any {
