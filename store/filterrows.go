@@ -45,83 +45,121 @@ var groupsOfUser = &listed{name: "groups"}
 
 var groupColumnsOfUser = map[string]string{"value": "g.id", "display": "g.display_name_key"}
 
-// someRow adds the condition that a row fulfils where. It holds for some row of
-// "a or b" when it does for one of a or for one of b, which an index may find.
+// someRow adds the condition that a row fulfils where. Whatever leads to the ids of
+// resources is asked in one subquery: databases look those up by index, and would
+// rather read all resources than follow an "or".
 func (w *clause) someRow(where Filter) {
-	if or, ok := where.(Or); ok && len(or) > 0 {
-		for i, part := range or {
-			if i > 0 {
-				w.add(" OR ")
+	var ids, others []*clause
+	w.gather(where, &ids, &others)
+	if len(ids) > 0 {
+		w.add(w.index.alias + ".id IN (")
+		for i, one := range ids {
+			switch {
+			case len(ids) == 1:
+				w.put(one)
+				continue
+			case i > 0:
+				w.add(" UNION ALL ")
 			}
-			w.add("(")
-			w.someRow(part)
-			w.add(")")
+			w.add("SELECT * FROM (")
+			w.put(one)
+			w.add(") found")
 		}
+		w.add(")")
+	}
+	for i, one := range others {
+		if i > 0 || len(ids) > 0 {
+			w.add(" OR ")
+		}
+		w.put(one)
+	}
+	if len(ids)+len(others) == 0 {
+		w.add("FALSE")
+	}
+}
+
+// gather finds what fulfils where: subqueries of the resources' ids, and conditions
+// on a resource.
+func (w *clause) gather(where Filter, ids, others *[]*clause) {
+	or, isOr := where.(Or)
+	for _, part := range or {
+		w.gather(part, ids, others)
+	}
+	if isOr {
 		return
 	}
+	part := func(list *[]*clause) *clause {
+		c := &clause{dialect: w.dialect, conn: w.conn, index: w.index}
+		*list = append(*list, c)
+		return c
+	}
 	if c, ok := where.(Compare); ok && c.Op == Equal && c.Attr.Path[0] == "value" {
-		path := w.index.listed.name + ".value"
-		text, _ := c.Value.(string)
-		w.relate(path, w.index.related[path], text)
+		if text, _ := c.Value.(string); validID(text) {
+			part(ids).related(w.index.related[w.index.listed.name+".value"], text)
+		}
 		return
 	}
 	if w.index.listed == groupsOfUser {
-		w.someGroup(decide(where, "direct"), decide(where, "indirect"))
+		direct, indirect := decide(where, "direct"), decide(where, "indirect")
+		switch {
+		case isNever(direct) && isNever(indirect):
+		case reflect.DeepEqual(direct, indirect):
+			part(ids).within(direct)
+		default:
+			if !isNever(direct) {
+				part(ids).direct(direct)
+			}
+			if !isNever(indirect) {
+				part(ids).indirect(indirect)
+			}
+		}
 		return
 	}
-	for i, kind := range w.index.listed.kinds {
-		if i > 0 {
-			w.add(" OR ")
-		}
+	for _, kind := range w.index.listed.kinds {
 		where := decide(where, kind.typ)
 		switch value, exact := exactValue(where); {
 		case isNever(where), exact && !validID(value):
-			w.add("FALSE")
 		case exact:
-			w.add("g.id IN ("+kind.many+" AND ", w.conn.Tenant)
-			w.ofRow(where, kind.columns)
-			w.add(")")
+			one := part(ids)
+			one.add(kind.many+" AND ", w.conn.Tenant)
+			one.ofRow(where, kind.columns)
 		default:
-			w.add("EXISTS (" + kind.one + " AND ")
-			w.ofRow(where, kind.columns)
-			w.add(")")
+			one := part(others)
+			one.add("EXISTS (" + kind.one + " AND ")
+			one.ofRow(where, kind.columns)
+			one.add(")")
 		}
 	}
 }
 
-// someGroup adds the condition that a user is in a group that fulfils direct, or
-// only through other groups in one that fulfils indirect.
-func (w *clause) someGroup(direct, indirect Filter) {
-	start := func(columns string, where Filter) {
-		w.add(columns+` WHERE g.tenant_id = ? AND g.connection_id = ? AND `, w.conn.Tenant, w.conn.ID)
-		w.ofRow(where, groupColumnsOfUser)
-	}
-	if reflect.DeepEqual(direct, indirect) {
-		if isNever(direct) {
-			w.add("FALSE")
-			return
-		}
-		w.add(`u.id IN (WITH RECURSIVE within (tenant_id, id) AS (`)
-		start(`SELECT g.tenant_id, g.id FROM groups g`, direct)
-		w.add(` UNION SELECT s.tenant_id, s.member_id FROM within w JOIN subgroups s ON s.tenant_id = w.tenant_id AND s.group_id = w.id)
-			SELECT m.user_id FROM within w JOIN members m ON m.tenant_id = w.tenant_id AND m.group_id = w.id)`)
-		return
-	}
-	if isNever(direct) {
-		w.add("FALSE")
-	} else {
-		w.add(`u.id IN (`)
-		start(`SELECT m.user_id FROM groups g JOIN members m ON m.tenant_id = g.tenant_id AND m.group_id = g.id`, direct)
-		w.add(`)`)
-	}
-	if isNever(indirect) {
-		return
-	}
-	w.add(` OR u.id IN (WITH RECURSIVE within (tenant_id, outer_id, id) AS (`)
-	start(`SELECT s.tenant_id, s.group_id, s.member_id FROM groups g JOIN subgroups s ON s.tenant_id = g.tenant_id AND s.group_id = g.id`, indirect)
+// groupsWhere goes on with the groups of the connection that fulfil where.
+func (w *clause) groupsWhere(where Filter) {
+	w.add(` WHERE g.tenant_id = ? AND g.connection_id = ? AND `, w.conn.Tenant, w.conn.ID)
+	w.ofRow(where, groupColumnsOfUser)
+}
+
+// within finds the users in groups that fulfil where, or in groups in those.
+func (w *clause) within(where Filter) {
+	w.add(`WITH RECURSIVE within (tenant_id, id) AS (SELECT g.tenant_id, g.id FROM groups g`)
+	w.groupsWhere(where)
+	w.add(` UNION SELECT s.tenant_id, s.member_id FROM within w JOIN subgroups s ON s.tenant_id = w.tenant_id AND s.group_id = w.id)
+		SELECT m.user_id FROM within w JOIN members m ON m.tenant_id = w.tenant_id AND m.group_id = w.id`)
+}
+
+// direct finds the users who are in one themselves.
+func (w *clause) direct(where Filter) {
+	w.add(`SELECT m.user_id FROM groups g JOIN members m ON m.tenant_id = g.tenant_id AND m.group_id = g.id`)
+	w.groupsWhere(where)
+}
+
+// indirect finds the users who are in one through other groups only.
+func (w *clause) indirect(where Filter) {
+	w.add(`WITH RECURSIVE within (tenant_id, outer_id, id) AS (
+		SELECT s.tenant_id, s.group_id, s.member_id FROM groups g JOIN subgroups s ON s.tenant_id = g.tenant_id AND s.group_id = g.id`)
+	w.groupsWhere(where)
 	w.add(` UNION SELECT s.tenant_id, w.outer_id, s.member_id FROM within w JOIN subgroups s ON s.tenant_id = w.tenant_id AND s.group_id = w.id)
 		SELECT m.user_id FROM within w JOIN members m ON m.tenant_id = w.tenant_id AND m.group_id = w.id
-		WHERE NOT EXISTS (SELECT 1 FROM members d WHERE d.tenant_id = w.tenant_id AND d.group_id = w.outer_id AND d.user_id = m.user_id))`)
+		WHERE NOT EXISTS (SELECT 1 FROM members d WHERE d.tenant_id = w.tenant_id AND d.group_id = w.outer_id AND d.user_id = m.user_id)`)
 }
 
 // ofRow adds a condition on the columns of a row.

@@ -487,19 +487,22 @@ func (w *clause) compareColumn(c Compare) bool {
 		return true
 	}
 	if query, ok := w.index.related[path]; ok && c.Op == Equal && isText {
-		w.relate(path, query, text)
+		w.relate(query, text)
 		return true
 	}
 	return false
 }
 
 // relate adds a condition that another table has a row for the value.
-func (w *clause) relate(path, query, value string) {
-	if path != "emails.value" && !validID(value) {
-		w.add("FALSE")
-		return
-	}
-	w.add(w.index.alias + ".id IN (" + query + ")")
+func (w *clause) relate(query, value string) {
+	w.add(w.index.alias + ".id IN (")
+	w.related(query, value)
+	w.add(")")
+}
+
+// related adds one of the index's subqueries of that name.
+func (w *clause) related(query, value string) {
+	w.add(query)
 	for range strings.Count(query, "?") / 3 {
 		w.args = append(w.args, w.conn.Tenant, w.conn.ID, value)
 	}
@@ -582,7 +585,7 @@ func (w *clause) some(s Some, doc string) {
 	if value, ok := exactValue(s.Where); ok && doc == w.index.alias+".search" {
 		// Find the few by index before looking into their documents.
 		if query, ok := w.index.related[path+".value"]; ok {
-			w.relate(path+".value", query, value)
+			w.relate(query, value)
 			w.add(" AND ")
 		}
 	}
