@@ -6,8 +6,6 @@ import (
 	"strings"
 
 	scimerr "github.com/elimity-com/scim/errors"
-
-	"gatehouse/access"
 )
 
 // What clients can find out about the endpoint (RFC 7644 §4). It is the same for
@@ -17,8 +15,6 @@ const (
 	urnSchema                = "urn:ietf:params:scim:schemas:core:2.0:Schema"
 	urnResourceType          = "urn:ietf:params:scim:schemas:core:2.0:ResourceType"
 	urnServiceProviderConfig = "urn:ietf:params:scim:schemas:core:2.0:ServiceProviderConfig"
-	// urnRole is the schema that Okta's entitlements read roles by.
-	urnRole = "urn:okta:scim:schemas:core:1.0:Role"
 )
 
 func (s *Server) getServiceProviderConfig(w http.ResponseWriter, r *http.Request, c caller) error {
@@ -83,30 +79,6 @@ func schemas(base string) []document {
 	return all
 }
 
-func roleSchema() document {
-	attribute := func(name, description string) document {
-		return document{
-			"name": name, "type": "string", "multiValued": false, "description": description, "required": false,
-			"caseExact": true, "mutability": "readOnly", "returned": "default", "uniqueness": "none",
-		}
-	}
-	return document{
-		"schemas": []string{urnSchema}, "id": urnRole, "name": "Role", "description": "A role that a user can have",
-		"attributes": []document{attribute("displayName", "The role's name for people")},
-	}
-}
-
-func roles(base string) []document {
-	var all []document
-	for _, role := range access.Console().Roles {
-		all = append(all, document{
-			"schemas": []string{urnRole}, "id": role.ID, "displayName": role.Name,
-			"meta": document{"resourceType": "Role", "location": base + "/Roles/" + string(role.ID)},
-		})
-	}
-	return all
-}
-
 func (s *Server) listSchemas(w http.ResponseWriter, r *http.Request, c caller) error {
 	return sendDiscovered(w, r, schemas(c.base))
 }
@@ -115,7 +87,7 @@ func (s *Server) getSchema(w http.ResponseWriter, r *http.Request, c caller) err
 	if err := refuseFilter(r); err != nil {
 		return err
 	}
-	return sendOne(w, r, "Schema", schemas(c.base))
+	return sendOne(w, r, "schema", "/Schemas", schemas(c.base))
 }
 
 func (s *Server) listResourceTypes(w http.ResponseWriter, r *http.Request, c caller) error {
@@ -126,23 +98,7 @@ func (s *Server) getResourceType(w http.ResponseWriter, r *http.Request, c calle
 	if err := refuseFilter(r); err != nil {
 		return err
 	}
-	return sendOne(w, r, "ResourceType", resourceTypes(c.base))
-}
-
-func (s *Server) listRoles(w http.ResponseWriter, r *http.Request, c caller) error {
-	p, _, err := roleType.projectionOf(r)
-	if err != nil {
-		return err
-	}
-	return sendFixed(w, r, p.each(roles(c.base)))
-}
-
-func (s *Server) getRole(w http.ResponseWriter, r *http.Request, c caller) error {
-	p, _, err := roleType.projectionOf(r)
-	if err != nil {
-		return err
-	}
-	return sendOne(w, r, "Role", p.each(roles(c.base)))
+	return sendOne(w, r, "resource type", "/ResourceTypes", resourceTypes(c.base))
 }
 
 // refuseFilter says that what can be discovered is not filtered, lest a client
@@ -161,38 +117,13 @@ func sendDiscovered(w http.ResponseWriter, r *http.Request, all []document) erro
 	if err := refuseFilter(r); err != nil {
 		return err
 	}
-	sendPage(w, all, 1, len(all))
-	return nil
-}
-
-// sendFixed answers with a page of a list that the program holds.
-func sendFixed(w http.ResponseWriter, r *http.Request, all []document) error {
-	if err := refuseFilter(r); err != nil {
-		return err
-	}
-	query := r.URL.Query()
-	start, err := number(query, "startIndex", 1, false)
-	if err != nil {
-		return err
-	}
-	count, err := number(query, "count", len(all), false)
-	if err != nil {
-		return err
-	}
-	sendPage(w, all, max(start, 1), count)
-	return nil
-}
-
-func sendPage(w http.ResponseWriter, all []document, start, count int) {
-	page := all[min(start-1, len(all)):]
-	page = page[:min(max(count, 0), len(page))]
 	writeJSON(w, http.StatusOK, jsonOf(document{
-		"schemas": []string{urnListResponse}, "totalResults": len(all),
-		"startIndex": start, "itemsPerPage": len(page), "Resources": append([]document{}, page...),
+		"schemas": []string{urnListResponse}, "totalResults": len(all), "startIndex": 1, "itemsPerPage": len(all), "Resources": all,
 	}))
+	return nil
 }
 
-func sendOne(w http.ResponseWriter, r *http.Request, kind string, all []document) error {
+func sendOne(w http.ResponseWriter, r *http.Request, kind, endpoint string, all []document) error {
 	id := r.PathValue("id")
 	for _, one := range all {
 		if strings.EqualFold(fmt.Sprint(one["id"]), id) {
@@ -200,5 +131,5 @@ func sendOne(w http.ResponseWriter, r *http.Request, kind string, all []document
 			return nil
 		}
 	}
-	return notFound(kind, id)
+	return notDiscovered(kind, id, endpoint)
 }

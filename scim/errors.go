@@ -26,6 +26,15 @@ func notFound(kind, id string) error {
 	}
 }
 
+// notDiscovered is the 404 for what nobody can create: what there is stands in the
+// list at an endpoint.
+func notDiscovered(kind, id, endpoint string) error {
+	return scimerr.ScimError{
+		Detail: fmt.Sprintf("There is no %s %s: read %s for those that there are.", kind, shorten(id), endpoint),
+		Status: http.StatusNotFound,
+	}
+}
+
 // uniqueness is the 409 for a name that somebody else already has.
 func uniqueness(format string, args ...any) error {
 	return scimerr.ScimError{

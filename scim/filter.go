@@ -106,6 +106,8 @@ type parser struct {
 	pos  int
 	// kind is the keyword of errors about what is being read.
 	kind scimerr.ScimType
+	// inPath says that what is read is a path of PATCH, not a filter of a list.
+	inPath bool
 
 	depth, comparisons int
 	// within is the attribute whose value path is being read.
@@ -118,7 +120,7 @@ type parser struct {
 }
 
 func newParser(t *resourceType, s string, kind scimerr.ScimType) (*parser, error) {
-	p := &parser{t: t, text: s, kind: kind}
+	p := &parser{t: t, text: s, kind: kind, inPath: kind == scimerr.ScimTypeInvalidPath}
 	switch {
 	case len(s) > maxFilterBytes:
 		return nil, invalid(kind, "The %s is longer than %d bytes: ask for less at once.", p.what(), maxFilterBytes)
@@ -313,7 +315,7 @@ func (p *parser) attribute() (target, *resourceType, error) {
 			g = t.resolve(word)
 		}
 		known := g.attr != nil && (g.subName == "") == (g.sub == nil) && !strings.HasSuffix(word, ".")
-		if known && (p.relative || g.leaf().filterable) {
+		if known && (p.relative && (p.inPath || !p.within.isRows()) || g.leaf().filterable) {
 			return g, t, nil
 		}
 	}
@@ -332,7 +334,7 @@ func (p *parser) valuePath(g target) (f store.Filter, seed document, err error) 
 	}
 	outer := *p
 	p.within, p.seed = g.attr, document{}
-	p.relative = g.attr.multi || outer.kind == scimerr.ScimTypeInvalidPath
+	p.relative = g.attr.multi || p.inPath
 	p.kind = scimerr.ScimTypeInvalidFilter
 	if f, err = p.or(); err != nil {
 		return nil, nil, err
@@ -363,11 +365,8 @@ func (p *parser) some(g target) (store.Filter, error) {
 		p.within, p.relative = nil, false
 		where = store.And{where, behind}
 	}
-	switch {
-	case !g.attr.multi:
+	if !g.attr.multi {
 		return where, nil
-	case g.attr.isRows():
-		return p.spread(g.attr, where)
 	}
 	return store.Some{Attr: g.attr.search(false), Where: where}, nil
 }
@@ -376,30 +375,6 @@ func (p *parser) some(g target) (store.Filter, error) {
 // made when a user is read, and members are rows.
 func (a *attribute) isRows() bool {
 	return a.folded == "groups" || a.folded == "members"
-}
-
-// spread turns members[value eq "a" or value eq "b"] into comparisons of
-// members.value, which the store answers from its rows.
-func (p *parser) spread(a *attribute, where store.Filter) (store.Filter, error) {
-	value, _ := a.subAttribute("value")
-	switch f := where.(type) {
-	case store.Compare:
-		if f.Op == store.Equal && f.Attr.Path[0] == value.folded {
-			f.Attr = value.search(false)
-			return f, nil
-		}
-	case store.Or:
-		list := store.Or{}
-		for _, part := range f {
-			spread, err := p.spread(a, part)
-			if err != nil {
-				return nil, err
-			}
-			list = append(list, spread)
-		}
-		return list, nil
-	}
-	return nil, invalid(scimerr.ScimTypeInvalidFilter, "%s can only be searched by %s eq \"…\".", a.label, value.label)
 }
 
 // search is how the store knows the attribute: from the top of the searchable
@@ -457,7 +432,10 @@ func (p *parser) relation(a *attribute, op store.Op, value string, quoted bool) 
 		}
 	}
 	if !a.allows(op) {
-		return nil, invalid(scimerr.ScimTypeInvalidFilter, "%s cannot be compared with %q.", a.label, op)
+		return nil, invalid(scimerr.ScimTypeInvalidFilter, "%s cannot be compared with %q%s.", a.label, op, a.instead())
+	}
+	if !p.inPath && p.t == userType && a.label == "meta.version" {
+		return nil, invalid(scimerr.ScimTypeInvalidFilter, "meta.version of users can't be compared: it tells their groups, too, and is only made when they are read. Use meta.lastModified, or If-Match and If-None-Match.")
 	}
 	operand, err := a.operand(value, quoted)
 	if err != nil {
@@ -473,13 +451,14 @@ func (p *parser) relation(a *attribute, op store.Op, value string, quoted bool) 
 }
 
 // allows says whether values of the attribute compare in this way (RFC 7644
-// table 3). Members and groups are found by their id alone.
+// table 3). Ids of members and groups, addresses and versions are the same or not:
+// their parts mean nothing.
 func (a *attribute) allows(op store.Op) bool {
 	ordered := op == store.Greater || op == store.GreaterOrEqual || op == store.Less || op == store.LessOrEqual
 	switch {
 	case op == store.Equal || op == store.NotEqual:
 		return true
-	case a.typ == typeBoolean || len(a.path) == 2 && (a.path[0] == "members" || a.path[0] == "groups"):
+	case a.typ == typeBoolean || a.isOpaque():
 		return false
 	case a.typ == typeBinary:
 		return !ordered
@@ -487,6 +466,33 @@ func (a *attribute) allows(op store.Op) bool {
 		return ordered
 	}
 	return true
+}
+
+// isOpaque says that a value is whole or nothing.
+func (a *attribute) isOpaque() bool {
+	switch strings.Join(a.path, ".") {
+	case "members.value", "groups.value", "meta.version":
+		return true
+	}
+	return a.isAddress()
+}
+
+// isAddress says that the attribute is the address of a resource of ours, which is
+// made when it is read.
+func (a *attribute) isAddress() bool {
+	switch strings.Join(a.path, ".") {
+	case "members.$ref", "groups.$ref", "meta.location":
+		return true
+	}
+	return false
+}
+
+// instead says how to compare what can't be compared in another way.
+func (a *attribute) instead() string {
+	if a.isOpaque() {
+		return ": its values are the same or not, so use eq, ne or pr"
+	}
+	return ""
 }
 
 // operand gives a value the attribute's type, in the form of store.Compare.

@@ -76,8 +76,10 @@ func TestFilters(t *testing.T) {
 		{"a core URN", userType, coreURN + `:emails.value ew "x"`, `emails/value* ew "x"`},
 		{"the extension's URN", userType, strings.ToUpper(enterpriseURN) + `:Department eq "Ops"`, ent + `/department eq "ops"`},
 		{"a value path on one value", userType, `manager[value eq "m1"]`, ent + `/manager/value! eq "m1"`},
-		{"members are found by rows", groupType, `members[value eq "a" or value eq "b"]`, `(members/value*! eq "a" or members/value*! eq "b")`},
-		{"groups are found by rows", userType, `groups[value eq "g1"] or groups.value eq "g2"`, `(groups/value*! eq "g1" or groups/value*! eq "g2")`},
+		{"members by their ids", groupType, `members[value eq "a" or value eq "b"]`, `members*[(value! eq "a" or value! eq "b")]`},
+		{"a member of one kind", groupType, `members[value ne "a" and not (type eq "User")]`, `members*[(value! ne "a" and not type eq "user")]`},
+		{"groups by their ids", userType, `groups[value eq "g1"] or groups.value eq "g2"`, `(groups*[value! eq "g1"] or groups/value*! eq "g2")`},
+		{"groups by their parts", userType, `groups[type eq "direct"].display co "Ops" or groups.type pr`, `(groups*[(type eq "direct" and display co "ops")] or groups/type* pr)`},
 		{"the resource type", userType, `meta.resourceType eq "User"`, `meta/resourcetype! eq "User"`},
 		{"a number may be an id", userType, `externalId eq 123`, `externalid! eq "123"`},
 		{"a colon in a value", userType, `displayName eq "a:b"`, `displayname eq "a:b"`},
@@ -110,10 +112,13 @@ func TestFiltersRefused(t *testing.T) {
 		{"an unknown attribute in a value path", `emails[size eq "9"]`},
 		{"an unknown extension", acmeURN + `:site eq "A"`},
 		{"a password is not searched", `password eq "x"`},
-		{"what is made when read is not searched", `groups.display eq "x"`},
-		{"nor in a value path", `groups[display eq "x"]`},
-		{"groups are found by id alone", `groups.value sw "x"`},
-		{"one element has one value", `groups[value eq "a" and value eq "b"]`},
+		{"an id has no parts", `groups.value sw "x"`},
+		{"nor in a value path", `groups[value co "x"]`},
+		{"an address has no order", `groups.$ref gt "x"`},
+		{"nor has that of a resource", `meta.location ge "x"`},
+		{"a version has no parts", `meta.version sw "W/"`},
+		{"a user's version is made when read", `meta.version eq "W/\"1.x\""`},
+		{"an attribute that groups don't have", `groups[primary eq true]`},
 		{"a boolean for text", `userName eq true`},
 		{"text for a boolean", `active eq "yes"`},
 		{"booleans have no order", `active gt false`},
@@ -148,6 +153,39 @@ func TestFiltersRefused(t *testing.T) {
 		f, err := userType.parseFilter(c.text)
 		if scimType(err) != scimerr.ScimTypeInvalidFilter {
 			t.Errorf("%s: parseFilter(%.80q): got %v, %v, want invalidFilter", c.why, c.text, f, err)
+		}
+	}
+}
+
+func TestWhatIsMadeWhenReadIsSearched(t *testing.T) {
+	t.Parallel()
+	const base = "https://x/scim/c/v2"
+	for _, c := range []struct {
+		why       string
+		typ       *resourceType
+		text, got string
+	}{
+		{"where a user is", userType, `meta.location eq "` + base + `/Users/u1"`, `id! eq "u1"`},
+		{"where it is not", userType, `meta.location ne "` + base + `/Users/u1"`, `not id! eq "u1"`},
+		{"where groups are", userType, `meta.location eq "` + base + `/Groups/u1"`, `()`},
+		{"where nothing is", groupType, `meta.location eq "` + base + `/Groups"`, `()`},
+		{"on another server", groupType, `not (meta.location eq "https://y/scim/c/v2/Groups/g1")`, `not ()`},
+		{"no address at all", groupType, `meta.location eq null`, `not meta/location! pr`},
+		{"a group's version", groupType, `meta.version eq "W/\"12\""`, `meta/version! eq 12`},
+		{"not that version", groupType, `meta.version ne "W/\"12\""`, `not meta/version! eq 12`},
+		{"what no group has as version", groupType, `meta.version eq "W/\"012\"" or meta.version eq "12" or meta.version eq ""`, `(() or () or ())`},
+		{"where a member is", groupType, `members.$ref eq "` + base + `/Users/u1"`, `members*[(value! eq "u1" and type eq "user")]`},
+		{"where no member is", groupType, `members.$ref ne "` + base + `/Groups/g1"`, `not members*[(value! eq "g1" and type eq "group")]`},
+		{"by a value path", groupType, `members[type eq "User" and $ref ne "` + base + `/Users/u1"]`, `members*[(type eq "user" and not (value! eq "u1" and type eq "user"))]`},
+		{"somewhere else", groupType, `members[$ref eq "/Users/u1"]`, `members*[()]`},
+		{"where a group is", userType, `groups.$ref eq "` + base + `/Groups/g1" and title pr`, `(groups*[value! eq "g1"] and title pr)`},
+		{"no group is where people are", userType, `groups[$ref eq "` + base + `/Users/g1" or $ref pr]`, `groups*[(() or $ref! pr)]`},
+	} {
+		f, err := c.typ.parseFilter(c.text)
+		if err != nil {
+			t.Errorf("%s: parseFilter(%s): %v", c.why, c.text, err)
+		} else if got := showFilter(c.typ.derived(f, base)); got != c.got {
+			t.Errorf("%s: %s:\n got %s\nwant %s", c.why, c.text, got, c.got)
 		}
 	}
 }

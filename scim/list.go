@@ -60,6 +60,9 @@ func (s *Server) listQuery(t *resourceType, c caller, query url.Values, besides 
 		if q.Filter, err = t.parseFilter(f, besides...); err != nil {
 			return q, err
 		}
+		if t != roleType { // which are made whole before they are searched
+			q.Filter = t.derived(q.Filter, c.base)
+		}
 		if q.scans = store.Scans(q.Filter, t == groupType); q.scans > maxScans {
 			return q, invalid(scimerr.ScimTypeTooMany, "The filter makes %d comparisons on attributes without an index; %d are allowed. Those of id, userName, externalId, displayName and emails.value with eq are not counted.", q.scans, maxScans)
 		}
@@ -121,7 +124,7 @@ func (t *resourceType) sortOf(query url.Values) (store.Sort, error) {
 		}
 		a = value
 	}
-	if !a.filterable {
+	if !a.filterable || a.isOpaque() {
 		return s, invalid(scimerr.ScimTypeInvalidValue, "sortBy is %s, which is not kept for sorting.", shorten(by))
 	}
 	s.Attr = a.search(false)

@@ -1,6 +1,7 @@
 package scim
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -352,7 +353,18 @@ func (a *attribute) coerceText(text string) (any, error) {
 	if len(text) > a.limit {
 		return nil, invalid(scimerr.ScimTypeInvalidValue, "%s is longer than %d bytes: shorten it.", a.label, a.limit)
 	}
+	if a.typ == typeBinary && !isBase64(text) {
+		return nil, a.mismatch(text)
+	}
 	return text, nil
+}
+
+// isBase64 reports whether a text stands for bytes (RFC 7643 §2.3.6), in either
+// alphabet of RFC 4648. Without padding, or in lines, it is as clear.
+func isBase64(text string) bool {
+	digits := strings.NewReplacer("-", "+", "_", "/").Replace(strings.TrimRight(text, "=\r\n"))
+	decoded, err := base64.RawStdEncoding.DecodeString(digits)
+	return err == nil && len(decoded) > 0
 }
 
 func (a *attribute) coerceNumber(n json.Number) (any, error) {
@@ -430,6 +442,7 @@ func (a *attribute) mismatch(value any) error {
 	wanted := map[string]string{
 		typeBoolean: "true or false", typeInteger: "a number", typeDecimal: "a number",
 		typeDateTime: "a date and time such as 2026-01-31T08:00:00Z", typeComplex: "an object",
+		typeBinary: "in base64, without anything around it",
 	}[a.typ]
 	if wanted == "" {
 		wanted = "text"

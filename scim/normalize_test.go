@@ -95,6 +95,20 @@ func TestNormalizeGroups(t *testing.T) {
 	}
 }
 
+// Bytes are kept as they were sent, however they were written.
+func TestBase64IsKeptAsItIs(t *testing.T) {
+	t.Parallel()
+	for _, value := range []string{"TWFu", "+/+/", "-_-_", "TWE=", "TWE", "TQ==", "TQ", "TWFu\r\nTWFu\r\nTQ==\r\n"} {
+		body := document{"userName": "u", "x509Certificates": []any{document{"value": value}}}
+		got, _, _, err := userType.normalize(body)
+		if err != nil {
+			t.Errorf("%q: %v", value, err)
+			continue
+		}
+		sameDocument(t, value, got, string(jsonOf(body)))
+	}
+}
+
 func TestNormalizeRefuses(t *testing.T) {
 	t.Parallel()
 	text := func(n int) string { return strings.Repeat("a", n) }
@@ -115,6 +129,10 @@ func TestNormalizeRefuses(t *testing.T) {
 		{"a list of names", userType, `{"userName":"u","name":[{"givenName":"A"}]}`, "name has to be an object"},
 		{"two managers", userType, `{"userName":"u","manager":["a","b"]}`, "manager"},
 		{"a wrong part", userType, `{"userName":"u","emails":[{"value":{"a":1}}]}`, "emails.value"},
+		{"a certificate as a file has it", userType, `{"userName":"u","x509Certificates":[{"value":"-----BEGIN CERTIFICATE-----\nTWFu\n-----END CERTIFICATE-----"}]}`, "x509Certificates.value has to be in base64"},
+		{"a certificate cut off", userType, `{"userName":"u","x509Certificates":"TWFuT"}`, "x509Certificates.value has to be in base64"},
+		{"a certificate of nothing", userType, `{"userName":"u","x509Certificates":[{"value":"=="}]}`, "x509Certificates.value has to be in base64"},
+		{"a certificate that is a number", userType, `{"userName":"u","x509Certificates":[{"value":1234}]}`, "x509Certificates.value has to be in base64"},
 		{"two primary values", userType, `{"userName":"u","emails":[{"value":"a","primary":true},{"value":"b","primary":"True"}]}`, "primary"},
 		{"one attribute under two names", userType, `{"userName":"u","$CORE:userName":"v"}`, "twice"},
 		{"whole and part", userType, `{"userName":"u","name":{"givenName":"A"},"name.givenName":"B"}`, "twice"},

@@ -25,6 +25,11 @@ import (
 // otherwise.
 const DefaultAccessTokenLife = store.MinAccessTokenLife
 
+// onlyScope is what every access token is for. The answer says so whatever scope was
+// asked for: RFC 6749 §3.3 demands it when that is another one, and refusing what we
+// don't know would stop a provider whose form has something in that field.
+const onlyScope = "scim"
+
 // maxTokenRequest bounds the body of a token request in bytes.
 const maxTokenRequest = 16 << 10
 
@@ -113,13 +118,10 @@ func (s *Server) issue(w http.ResponseWriter, r *http.Request, x *exchange) (doc
 	if err != nil {
 		return nil, err
 	}
-	answer := document{
+	return document{
 		"access_token": secret, "token_type": "Bearer", "expires_in": int(token.ExpiresAt.Sub(token.CreatedAt.Time) / time.Second),
-	}
-	if form["scope"] == "scim" {
-		answer["scope"] = "scim"
-	}
-	return answer, nil
+		"scope": onlyScope,
+	}, nil
 }
 
 func (s *Server) createAccessToken(ctx context.Context, c store.Credential, assertion string) (token store.Token, secret string, err error) {

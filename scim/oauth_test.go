@@ -292,7 +292,6 @@ func TestTokenEndpoint(t *testing.T) {
 		for _, test := range []struct {
 			why string
 			tokenRequest
-			scope string
 		}{
 			{why: "secret in the body", tokenRequest: tokenRequest{form: a.post(a.id, secret)}},
 			{why: "secret in the header", tokenRequest: tokenRequest{form: grantForm, header: basic(id, secret)}},
@@ -301,8 +300,10 @@ func TestTokenEndpoint(t *testing.T) {
 			{why: "scheme in small letters", tokenRequest: tokenRequest{form: grantForm, header: authorization("basic " + base64.StdEncoding.EncodeToString([]byte(id+":"+secret)))}},
 			{why: "an assertion", tokenRequest: tokenRequest{form: a.assertion(a.id, goodAssertion)}},
 			{why: "the same assertion without an id again", tokenRequest: tokenRequest{form: a.assertion(a.id, goodAssertion)}},
-			{why: "as Entra asks", tokenRequest: tokenRequest{form: a.assertion(a.id, goodAssertion) + "&scope=scim"}, scope: "scim"},
+			{why: "as Entra asks", tokenRequest: tokenRequest{form: a.assertion(a.id, goodAssertion) + "&scope=scim"}},
 			{why: "another scope is ignored", tokenRequest: tokenRequest{form: a.post(a.id, secret) + "&scope=everything"}},
+			{why: "so are several", tokenRequest: tokenRequest{form: a.post(a.id, secret) + "&scope=scim+okta.users.manage+https%3A%2F%2Fx%2F.default"}},
+			{why: "and what is no scope", tokenRequest: tokenRequest{form: a.post(a.id, secret) + "&scope=%22%C3%A9%5C"}},
 			{why: "without a value is not there", tokenRequest: tokenRequest{form: a.post(a.id, secret) + "&scope=&client_assertion=&client_assertion_type="}},
 			{why: "what we don't know is ignored", tokenRequest: tokenRequest{form: a.post(a.id, secret) + "&resource=x&audience=y"}},
 			{why: "with a charset", tokenRequest: tokenRequest{form: a.post(a.id, secret), contentType: "application/x-www-form-urlencoded; charset=UTF-8"}},
@@ -310,10 +311,7 @@ func TestTokenEndpoint(t *testing.T) {
 		} {
 			got := a.ask(t, test.tokenRequest)
 			token, _ := got.body["access_token"].(string)
-			want := map[string]any{"access_token": token, "token_type": "Bearer", "expires_in": 3600.0}
-			if test.scope != "" {
-				want["scope"] = test.scope
-			}
+			want := map[string]any{"access_token": token, "token_type": "Bearer", "expires_in": 3600.0, "scope": "scim"}
 			if got.status != 200 || !strings.HasPrefix(token, store.AccessTokenPrefix) || !reflect.DeepEqual(got.body, want) {
 				t.Errorf("%s: got %d %s, want %v", test.why, got.status, got.raw, want)
 				continue

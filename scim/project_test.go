@@ -2,7 +2,9 @@ package scim
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
+	"net/url"
 	"reflect"
 	"slices"
 	"strings"
@@ -123,5 +125,110 @@ func TestRolesAreReturnedInPart(t *testing.T) {
 	}
 	if status, _ := p.do(t.Context(), "GET", "/Roles?attributes="+strings.Repeat("x", maxFilterBytes+1), ""); status != 400 {
 		t.Errorf("too long: got %d, want 400", status)
+	}
+}
+
+// Roles are listed as users are, though they are no rows.
+func TestRolesAreFilteredSortedAndPaged(t *testing.T) {
+	t.Parallel()
+	p := newRig(t)
+	list := func(method, path, body string) document {
+		t.Helper()
+		status, got := p.do(t.Context(), method, path, body)
+		if status != 200 {
+			t.Fatalf("%s %s %s: got %d %v", method, path, body, status, got)
+		}
+		return got
+	}
+	names := func(list document) (names []string) {
+		for _, one := range list["Resources"].([]any) {
+			names = append(names, text(one.(document), "displayName"))
+		}
+		return names
+	}
+	whole := list("GET", "/Roles", "")
+	all := names(whole)
+	if len(all) < 3 || fmt.Sprint(whole["totalResults"]) != fmt.Sprint(len(all)) {
+		t.Fatalf("got %v", whole)
+	}
+	first := whole["Resources"].([]any)[0].(document)
+	sorted := slices.Sorted(slices.Values(all))
+	backwards := slices.Clone(sorted)
+	slices.Reverse(backwards)
+	reversed := slices.Clone(all)
+	slices.Reverse(reversed)
+	quote := func(v string) string { return string(jsonOf(v)) }
+	location := text(first["meta"].(document), "location")
+
+	for query, want := range map[string][]string{
+		"filter=id eq " + quote(text(first, "id")):                            all[:1],
+		"filter=displayName eq " + quote(all[1]) + " or displayName eq \"x\"": all[1:2],
+		"filter=displayName ne " + quote(all[0]):                              all[1:],
+		"filter=displayName eq " + quote(strings.ToUpper(all[0])):             nil, // the schema says that case counts
+		"filter=meta.location eq " + quote(location):                          all[:1],
+		"filter=not (meta.resourceType eq \"Role\")":                          nil,
+		"filter=schemas eq " + quote(urnRole) + " and id pr":                  all,
+		"filter=meta.version pr":                                              nil,
+		"sortBy=displayName":                                                  sorted,
+		"sortBy=displayName&sortOrder=descending":                             backwards,
+		"sortOrder=descending":                                                reversed,
+		"sortBy=externalId":                                                   all,
+		"startIndex=2&count=1":                                                all[1:2],
+		"startIndex=99":                                                       nil,
+		"count=0":                                                             nil,
+	} {
+		values := url.Values{}
+		for parameter := range strings.SplitSeq(query, "&") {
+			name, value, _ := strings.Cut(parameter, "=")
+			values.Set(name, value)
+		}
+		if got := names(list("GET", "/Roles?"+values.Encode(), "")); !slices.Equal(got, want) {
+			t.Errorf("%s: got %v, want %v", query, got, want)
+		}
+		body := document{}
+		for name := range values {
+			body[name] = values.Get(name)
+		}
+		if got := names(list("POST", "/Roles/.search", string(jsonOf(body)))); !slices.Equal(got, want) {
+			t.Errorf("search for %s: got %v, want %v", query, got, want)
+		}
+	}
+
+	var paged []string
+	for next, pages := "", 1; ; pages++ {
+		page := list("GET", "/Roles?sortBy=displayName&count=2&cursor="+next, "")
+		paged = append(paged, names(page)...)
+		if next = text(page, "nextCursor"); next == "" {
+			if want := (len(all) + 1) / 2; pages != want {
+				t.Errorf("got %d pages, want %d", pages, want)
+			}
+			break
+		}
+		if status, got := p.do(t.Context(), "GET", "/Roles?count=2&cursor="+next, ""); status != 400 || got["scimType"] != "invalidCursor" {
+			t.Errorf("a cursor in another order: got %d %v", status, got)
+		}
+	}
+	if !slices.Equal(paged, sorted) {
+		t.Errorf("by cursor: got %v, want %v", paged, sorted)
+	}
+	for query, want := range map[string]string{
+		"filter=nope+pr": "invalidFilter", "filter=displayName": "invalidFilter", "sortBy=nope": "invalidValue", "sortBy=meta.location": "invalidValue",
+		"sortOrder=up": "invalidValue", "cursor=x": "invalidCursor", "count=x": "invalidValue",
+	} {
+		if status, got := p.do(t.Context(), "GET", "/Roles?"+query, ""); status != 400 || got["scimType"] != want {
+			t.Errorf("%s: got %d %v, want 400 %s", query, status, got, want)
+		}
+	}
+}
+
+// Who asks for what can't be made is not told to make it.
+func TestWhatIsDiscoveredIsNotCreated(t *testing.T) {
+	t.Parallel()
+	p := newRig(t)
+	for _, path := range []string{"/Schemas", "/ResourceTypes", "/Roles"} {
+		status, got := p.do(t.Context(), "GET", path+"/urn:nothing", "")
+		if detail := text(got, "detail"); status != 404 || strings.Contains(detail, "create") || !strings.Contains(detail, "urn:nothing") || !strings.Contains(detail, "read "+path) {
+			t.Errorf("%s: got %d %q, want 404 that names the list", path, status, detail)
+		}
 	}
 }

@@ -96,7 +96,7 @@ var (
 		core: newSchema(schema.CoreGroupSchema(), true),
 	}
 	// roleType says what can be asked for of a role, see roleSchema.
-	roleType = &resourceType{core: newSchema(schema.Schema{ID: urnRole, Attributes: []schema.CoreAttribute{
+	roleType = &resourceType{name: "Role", endpoint: "/Roles", core: newSchema(schema.Schema{ID: urnRole, Attributes: []schema.CoreAttribute{
 		schema.SimpleCoreAttribute(schema.SimpleStringParams(schema.StringParams{Name: "displayName", CaseExact: true})),
 	}}, true)}
 )
@@ -181,8 +181,9 @@ func (a *attribute) refine() {
 		a.references = []string{"Group"}
 	}
 	switch strings.Join(a.path, ".") {
-	case "id", "schemas", "meta", "meta.created", "meta.lastmodified", "meta.resourcetype",
-		"groups", "groups.value", "members", "members.value":
+	case "id", "schemas", "meta", "meta.created", "meta.lastmodified", "meta.resourcetype", "meta.location", "meta.version",
+		"groups", "groups.value", "groups.$ref", "groups.display", "groups.type",
+		"members", "members.value", "members.$ref", "members.type":
 		a.filterable = true
 	}
 	if a.name == "schemas" {

@@ -173,6 +173,7 @@ func (s *Server) endpoints() []endpoint {
 		{"PATCH", "/Groups/{id}", s.patchGroup},
 		{"DELETE", "/Groups/{id}", s.deleteGroup},
 		{"GET", "/Roles", s.listRoles},
+		{"POST", "/Roles/" + searchName, s.search(s.listRoles)},
 		{"GET", "/Roles/{id}", s.getRole},
 		{"GET", "/Schemas", s.listSchemas},
 		{"GET", "/Schemas/{id}", s.getSchema},

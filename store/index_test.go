@@ -23,6 +23,7 @@ func TestProbesUseAnIndex(t *testing.T) {
 		p := acme(t, s)
 		ctx := t.Context()
 		var last store.User
+		var lastGroup store.Group
 		var ids []store.UserID
 		p.write(t, func(tx *store.Tx) error {
 			for i := range 2000 {
@@ -36,7 +37,7 @@ func TestProbesUseAnIndex(t *testing.T) {
 					return err
 				}
 				ids = append(ids, last.ID)
-				if _, _, err := tx.CreateGroup(ctx, p.ref, team("group "+u.UserName), []store.MemberID{store.MemberID(last.ID)}); err != nil {
+				if lastGroup, _, err = tx.CreateGroup(ctx, p.ref, team("group "+u.UserName), []store.MemberID{store.MemberID(last.ID)}); err != nil {
 					return err
 				}
 			}
@@ -78,6 +79,9 @@ func TestProbesUseAnIndex(t *testing.T) {
 			{"a group's displayName", true, one(eq("group user1999", "displayname")), "display_name_key=?"},
 			{"a group's externalId, of none", true, one(eq("x", "externalid")), "external_id=?"},
 			{"members.value", true, one(eq(string(last.ID), "members", "value")), "user_id=?"},
+			{"members[value eq and type eq]", true, one(store.Some{Attr: store.Attr{Path: []string{"members"}}, Where: store.And{eq("user", "type"), eq(string(last.ID), "value")}}), "user_id=?"},
+			{"one of members[value eq or value eq]", true, one(store.Some{Attr: store.Attr{Path: []string{"members"}}, Where: store.Or{eq(string(last.ID), "value"), eq(string(ids[7]), "value")}}), "user_id=?"},
+			{"groups[value eq and type eq]", false, one(store.Some{Attr: store.Attr{Path: []string{"groups"}}, Where: store.And{eq("direct", "type"), eq(string(lastGroup.ID), "value")}}), "group_id=?"},
 			{"sorted by id, descending", false, sorted("id", true, ""), "tenant_id=?"},
 			{"sorted by userName", false, sorted("username", false, ""), "connection_id=?"},
 			{"sorted by userName, descending", false, sorted("username", true, ""), "connection_id=?"},

@@ -256,6 +256,13 @@ func (ix index) scans(f Filter) int {
 	case Not:
 		return ix.scans(f.Filter)
 	case Some:
+		if or, ok := f.Where.(Or); ok && len(or) > 0 && ix.listed.is(f.Attr.Path) {
+			n := 0
+			for _, part := range or {
+				n += ix.scans(Some{f.Attr, part})
+			}
+			return n
+		}
 		if _, ok := exactValue(f.Where); ok && ix.related[strings.Join(f.Attr.Path, ".")+".value"] != "" {
 			return 0
 		}
@@ -281,13 +288,15 @@ type index struct {
 	// related holds subqueries of ids by an exact value. Their placeholders are
 	// tenant, connection and value, once or more often.
 	related map[string]string
+	// listed is the attribute whose elements are rows.
+	listed *listed
 	// unique is the path of the name that is unique in a connection. It is a column
 	// that is never empty, and has an index.
 	unique string
 }
 
 var userIndex = index{
-	table: "users", alias: "u", kind: "user", resourceType: "User", unique: "username",
+	table: "users", alias: "u", kind: "user", resourceType: "User", unique: "username", listed: groupsOfUser,
 	columns: map[string]string{
 		"username":    "u.user_name_key",
 		"externalid":  "u.external_id",
@@ -305,10 +314,11 @@ var userIndex = index{
 }
 
 var groupIndex = index{
-	table: "groups", alias: "g", kind: "group", resourceType: "Group", unique: "displayname",
+	table: "groups", alias: "g", kind: "group", resourceType: "Group", unique: "displayname", listed: membersOfGroup,
 	columns: map[string]string{
-		"externalid":  "g.external_id",
-		"displayname": "g.display_name_key",
+		"externalid":   "g.external_id",
+		"displayname":  "g.display_name_key",
+		"meta.version": "g.version",
 	},
 	times: map[string]string{"meta.created": "g.created_at", "meta.lastmodified": "g.modified_at"},
 	related: map[string]string{
@@ -326,6 +336,8 @@ type clause struct {
 	index   index
 	text    strings.Builder
 	args    []any
+	// row has the columns of the row that is looked at instead of a document.
+	row map[string]string
 }
 
 func (w *clause) add(text string, args ...any) {
@@ -410,8 +422,18 @@ func (w *clause) compare(c Compare, doc string) {
 		w.add(")")
 		return
 	}
-	if doc == w.index.alias+".search" && w.compareColumn(c) {
+	if w.row != nil {
+		w.compareRow(c)
 		return
+	}
+	if doc == w.index.alias+".search" {
+		if where, ok := w.index.listed.spread(c); ok {
+			w.someRow(where)
+			return
+		}
+		if w.compareColumn(c) {
+			return
+		}
 	}
 	w.atValue(c.Attr, doc, func(json, text string) {
 		w.add("COALESCE(")
@@ -465,19 +487,22 @@ func (w *clause) compareColumn(c Compare) bool {
 		return true
 	}
 	if query, ok := w.index.related[path]; ok && c.Op == Equal && isText {
-		w.relate(path, query, text)
+		w.relate(query, text)
 		return true
 	}
 	return false
 }
 
 // relate adds a condition that another table has a row for the value.
-func (w *clause) relate(path, query, value string) {
-	if path != "emails.value" && !validID(value) {
-		w.add("FALSE")
-		return
-	}
-	w.add(w.index.alias + ".id IN (" + query + ")")
+func (w *clause) relate(query, value string) {
+	w.add(w.index.alias + ".id IN (")
+	w.related(query, value)
+	w.add(")")
+}
+
+// related adds one of the index's subqueries of that name.
+func (w *clause) related(query, value string) {
+	w.add(query)
 	for range strings.Count(query, "?") / 3 {
 		w.args = append(w.args, w.conn.Tenant, w.conn.ID, value)
 	}
@@ -532,11 +557,11 @@ func (w *clause) present(a Attr, doc string) {
 			w.add("TRUE")
 			return
 		}
-		switch path {
-		case "groups", "groups.value":
+		switch name, _, _ := strings.Cut(path, "."); name {
+		case "groups":
 			w.add("EXISTS (SELECT 1 FROM members m WHERE m.tenant_id = u.tenant_id AND m.user_id = u.id)")
 			return
-		case "members", "members.value":
+		case "members":
 			w.add(`(EXISTS (SELECT 1 FROM members m WHERE m.tenant_id = g.tenant_id AND m.group_id = g.id)
 				OR EXISTS (SELECT 1 FROM subgroups s WHERE s.tenant_id = g.tenant_id AND s.group_id = g.id))`)
 			return
@@ -552,14 +577,15 @@ func (w *clause) present(a Attr, doc string) {
 }
 
 func (w *clause) some(s Some, doc string) {
+	if w.index.listed.is(s.Attr.Path) && doc == w.index.alias+".search" {
+		w.someRow(s.Where)
+		return
+	}
 	path := strings.Join(s.Attr.Path, ".")
 	if value, ok := exactValue(s.Where); ok && doc == w.index.alias+".search" {
 		// Find the few by index before looking into their documents.
 		if query, ok := w.index.related[path+".value"]; ok {
-			w.relate(path+".value", query, value)
-			if path != "emails" {
-				return // those aren't in the document
-			}
+			w.relate(query, value)
 			w.add(" AND ")
 		}
 	}

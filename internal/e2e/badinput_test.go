@@ -935,7 +935,7 @@ func badFilters() []badInput {
 		`(displayName eq "x"`, `displayName eq "x")`, `((displayName eq "x")`, `not displayName eq "x"`, "not", "not ()", `displayName not eq "x"`, `displayName eq "x"; DROP TABLE users`, `displayName eq "x" -- `, `' OR 1=1 --`,
 		`displayName pr "x"`, "displayName pr pr", "pr", "displayName eq true", "displayName gt false", `displayName.x eq "x"`, `displayName. eq "x"`, `.displayName eq "x"`, `displayName[value eq "x"]`,
 		`nope eq "x"`, "nope pr", `urn:acme:2.0:User:site eq "x"`, `urn:acme eq "x"`, `schema eq "x"`,
-		`meta eq "x"`, `meta.nope eq "x"`, `meta.location eq "x"`, `meta.version pr`, `meta.created eq "yesterday"`, `meta.created gt 5`, `meta.created gt "2026-13-01T00:00:00Z"`, `meta.created co "2026"`, `meta.created lt true`,
+		`meta eq "x"`, `meta.nope eq "x"`, `meta.location sw "https://"`, `meta.location gt "x"`, `meta.location eq true`, `meta.version co "3"`, `meta.version lt "W/"`, `meta.version eq false`, `meta.created eq "yesterday"`, `meta.created gt 5`, `meta.created gt "2026-13-01T00:00:00Z"`, `meta.created co "2026"`, `meta.created lt true`,
 		nested(33), nested(3000), strings.TrimSuffix(strings.Repeat("displayName pr or ", 257), " or "), `displayName eq "` + strings.Repeat("a", 8192) + `"`,
 	} {
 		add("/Users", filter)
@@ -945,13 +945,13 @@ func badFilters() []badInput {
 		`userName eq true`, `active eq "maybe"`, "active eq 1", "active eq", "active gt true", `active co "t"`, `active sw true`, `name eq "x"`, `name.nope eq "x"`, `name[nope eq "x"]`, `addresses eq "x"`, `addresses.nope eq "x"`,
 		`emails.nope eq "x"`, `emails[nope eq "x"]`, `emails[type eq "work"`, `emails[type eq "work"].`, `emails[type eq "work"].nope eq "x"`, `emails[type eq "work"] eq "x"`, `emails[type eq "work"].value`, `emails[]`, `emails[type]`,
 		`emails[emails[type eq "x"]]`, `emails[emails.type eq "x"]`, `emails[type eq "work"] emails pr`, `emails.value[type eq "x"]`, `emails[primary eq "maybe"]`, `userName[value eq "x"]`,
-		`password eq "x"`, "password pr", `x509Certificates.value gt "x"`, `groups co "x"`, `groups[display eq "x"]`, `groups.display eq "x"`, `members eq "x"`, groupURN + `:displayName eq "x"`, coreURN + `:nope eq "x"`, enterpriseURN + `:nope eq "x"`,
+		`password eq "x"`, "password pr", `x509Certificates.value gt "x"`, `groups co "x"`, `groups[value sw "x"]`, `groups.$ref gt "x"`, `groups[$ref co "x"]`, `groups[primary eq true]`, `groups.display eq true`, `groups[type eq 5 display pr]`, `meta.version eq "W/\"1\""`, `meta.version ne "x"`, `members eq "x"`, groupURN + `:displayName eq "x"`, coreURN + `:nope eq "x"`, enterpriseURN + `:nope eq "x"`,
 		enterpriseURN + `:manager.displayName eq "x"`, enterpriseURN + " pr", `manager.nope eq "x"`, "u\u017ferName eq \"x\"",
 	} {
 		add("/Users", filter)
 	}
 	for _, filter := range []string{
-		`userName eq "x"`, "active eq true", `emails.value eq "x"`, `members co "x"`, `members.value sw "x"`, `members.display eq "x"`, `members[display eq "x"]`, `members[value co "x"]`, `members[value eq "x" and type eq "User"]`, `members[]`,
+		`userName eq "x"`, "active eq true", `emails.value eq "x"`, `members co "x"`, `members.value sw "x"`, `members.display eq "x"`, `members[display eq "x"]`, `members[value co "x"]`, `members[value gt "x"]`, `members.$ref ew "x"`, `members[$ref le "x"]`, `members[type eq true]`, `members.type`, `members[type.value eq "x"]`, `members[]`,
 		coreURN + `:userName eq "x"`, `manager eq "x"`,
 	} {
 		add("/Groups", filter)
@@ -1020,8 +1020,12 @@ func badPaging() []badInput {
 	rows = append(rows,
 		badInput{why: "startIndex is no number", method: "GET", path: "/Roles?startIndex=x", status: 400, kind: "invalidValue"},
 		badInput{why: "count is no number", method: "GET", path: "/Roles?count=1.5", status: 400, kind: "invalidValue"},
+		badInput{why: "a role has no such attribute", method: "GET", path: "/Roles?filter=userName+pr", status: 400, kind: "invalidFilter"},
+		badInput{why: "no attribute of roles", method: "GET", path: "/Roles?sortBy=userName", status: 400, kind: "invalidValue"},
+		badInput{why: "the cursor of another kind", method: "GET", path: "/Roles?cursor={cursor}", status: 400, kind: "invalidCursor"},
+		badInput{why: "no filter", method: "POST", path: "/Roles/.search", body: object{"filter": "id"}, status: 400, kind: "invalidFilter"},
 	)
-	for _, path := range []string{"/Schemas", "/Schemas/" + coreURN, "/ResourceTypes", "/ResourceTypes/User", "/ServiceProviderConfig", "/Roles"} {
+	for _, path := range []string{"/Schemas", "/Schemas/" + coreURN, "/ResourceTypes", "/ResourceTypes/User", "/ServiceProviderConfig"} {
 		rows = append(rows, badInput{why: "a filter of discovery", method: "GET", path: path + "?filter=id+pr", status: 403})
 	}
 	return rows
@@ -1128,7 +1132,7 @@ func badSearches() []badInput {
 	}
 	bad("the cursor of another filter", "invalidCursor", object{"cursor": "{cursor}", "filter": "id pr"})
 	bad("the cursor of another kind", "invalidCursor", object{"cursor": "{cursor}"}, "/Groups/.search", "/.search")
-	for _, filter := range []string{" ", "(", "id", `id eq "x" and`, `nope eq "x"`, `meta.version pr`, `"`, strings.Repeat("(", 40) + "id pr" + strings.Repeat(")", 40)} {
+	for _, filter := range []string{" ", "(", "id", `id eq "x" and`, `nope eq "x"`, `meta.version sw "x"`, `"`, strings.Repeat("(", 40) + "id pr" + strings.Repeat(")", 40)} {
 		bad("filter "+filter, "invalidFilter", object{"filter": filter})
 		rows = append(rows, badInput{why: "filter " + filter, method: "GET", path: "/?filter=" + query(filter), status: 400, kind: "invalidFilter"})
 	}

@@ -159,9 +159,13 @@ func attributeRules(t *testing.T, c *client) {
 			}
 		}
 	})
-	c.step("2.3.6 binaries are base64, kept as sent", func(t *testing.T, c *client) {
+	c.step("2.3.6 binaries are base64 and nothing else, kept as sent", func(t *testing.T, c *client) {
 		id := c.user("babs.binary", object{"x509Certificates": []object{{"value": "AQIDBA=="}}})
 		same(t, "value", c.want(200, "GET", "/Users/"+id, nil).text("x509Certificates", 0, "value"), "AQIDBA==")
+		for _, value := range []string{"not base64", "AQIDB", "AQ%D", "-----BEGIN CERTIFICATE-----"} {
+			c.refuse(400, "invalidValue", "POST", "/Users", object{"userName": "babs.text", "x509Certificates": []object{{"value": value}}})
+			c.refuse(400, "invalidValue", "PATCH", "/Users/"+id, patch(op("add", "x509Certificates", []object{{"value": value}})))
+		}
 	})
 	c.step("2.3.7 references come as absolute addresses that work", func(t *testing.T, c *client) {
 		user := c.user("babs.ref", nil)

@@ -580,6 +580,15 @@ func groupFilters(t *testing.T, c *client) {
 		{"a member", `members.value eq "` + member + `"`, "Tour Guides US Employees"},
 		{"a member that is a group", `members.value eq "` + inner + `"`, "US Employees"},
 		{"a member by a value path", `members[value eq "` + inner + `"]`, "US Employees"},
+		{"a member of one kind", `members[value eq "` + member + `" and type eq "User"]`, "Tour Guides US Employees"},
+		{"not of the other", `members[value eq "` + member + `" and type eq "Group"]`, ""},
+		{"the kind of members", `members.type eq "group"`, "US Employees"},
+		{"one that is not", `members[not (type eq "Group") and value ne "` + inner + `"]`, "Tour Guides US Employees"},
+		{"where a member is", `members.$ref eq "` + c.host + c.path + "/Users/" + member + `"`, "Tour Guides US Employees"},
+		{"where none is", `members[$ref eq "` + c.host + c.path + "/Groups/" + member + `"]`, ""},
+		{"where the group is", `meta.location eq "` + c.host + c.path + "/Groups/" + inner + `"`, "Employees"},
+		{"its version", `meta.version eq ` + string(mustJSON(t, c.want(200, "GET", "/Groups/"+inner, nil).text("meta", "version"))) + ` and displayName co "tour"`, "Tour Guides"},
+		{"another version", `meta.version ne "W/\"1\"" and displayName co "tour"`, ""},
 		{"members of any", `members pr and displayName co "o"`, "Tour Guides US Employees"},
 		{"members of none", `not (members pr) and displayName sw "emp"`, "Employees"},
 		{"name or member", `displayName eq "employees" or members.value eq "` + inner + `"`, "Employees US Employees"},
@@ -587,6 +596,19 @@ func groupFilters(t *testing.T, c *client) {
 	} {
 		c.step(test.why, func(t *testing.T, c *client) {
 			same(t, test.filter, c.names("/Groups?filter="+query(test.filter)), test.want)
+		})
+	}
+	c.group("All Employees", inner, c.find("/Groups", `displayName eq "tour guides"`)[0])
+	for _, test := range []struct{ why, filter, want string }{
+		{"in a group of a name", `groups.display eq "TOUR guides"`, "carol"},
+		{"in it directly", `groups[display sw "us" and type eq "direct"]`, "carol"},
+		{"within a group", `groups[display co "Employees" and type eq "indirect"]`, "carol"},
+		{"not directly", `groups[display sw "all" and type eq "direct"]`, ""},
+		{"in a group that is not", `groups[not (display co "e")]`, ""},
+		{"where the group is", `groups.$ref eq "` + c.host + c.path + "/Groups/" + inner + `" or groups.$ref eq "x"`, ""},
+	} {
+		c.step(test.why, func(t *testing.T, c *client) {
+			same(t, test.filter, c.names("/Users?filter="+query(test.filter)), test.want)
 		})
 	}
 }

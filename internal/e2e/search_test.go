@@ -81,6 +81,8 @@ func TestRootQueries(t *testing.T) {
 			`userName eq "bob" or displayName eq "ops"`: {users[1], groups[1]}, `userName pr`: users, `not (userName pr)`: groups,
 			`title eq null`: slices.Concat(users[1:], groups), `title ne null`: users[:1], `members pr`: {groups[0], groups[2]},
 			`members eq "` + users[1] + `"`: {groups[2]}, `members[value eq "` + users[0] + `"]`: {groups[0], groups[2]},
+			`meta.location eq "` + c.host + c.path + "/Users/" + users[1] + `"`: users[1:2], `meta.location ne "` + c.host + c.path + "/Groups/" + groups[0] + `"`: slices.Concat(users, groups[1:]), `meta.version pr`: everything,
+			`groups[display sw "c" and type eq "direct"]`: users[:2], `members.type eq "User"`: {groups[0], groups[2]}, `groups.display ne "crew"`: slices.Concat(users[1:], groups),
 			`groups eq "` + groups[2] + `"`: {users[0], users[1]}, `emails[value co "@corp"]`: users[:1], `emails[type eq "x"].value ne "y"`: {},
 			`emails.value ne "x"`: everything, `manager eq "` + users[0] + `"`: users[3:], enterpriseURN + `:manager pr`: users[3:],
 			`id eq "` + groups[1] + `"`: groups[1:2], `userName eq "ann" and members pr`: {}, `active eq true`: users, coreURN + `:active eq true`: users, groupURN + `:displayName eq "Ops"`: groups[1:2],
@@ -88,7 +90,7 @@ func TestRootQueries(t *testing.T) {
 		} {
 			same(t, filter, c.find("/", filter), want)
 		}
-		for _, filter := range []string{`nope eq "x"`, `userName.nope eq "x"`, `members co "x"`, `userName eq`, `active eq "maybe"`, `urn:acme:2.0:User:site eq "x"`, `meta.version pr`} {
+		for _, filter := range []string{`nope eq "x"`, `userName.nope eq "x"`, `members co "x"`, `userName eq`, `active eq "maybe"`, `urn:acme:2.0:User:site eq "x"`, `meta.version eq "x"`, `meta.location co "x"`} {
 			got := c.want(400, "GET", "/?filter="+query(filter), nil)
 			same(t, filter, got.text("scimType"), "invalidFilter")
 		}

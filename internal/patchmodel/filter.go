@@ -55,7 +55,7 @@ func (f *Filter) check(a *attribute) {
 	switch {
 	case f.Op == "pr", equality && f.isNull():
 		return
-	case !equality && (sub.kind == booleanKind || sub.idsOnly), ordering && sub.kind == binaryKind:
+	case !equality && (sub.kind == booleanKind || sub.whole), ordering && sub.kind == binaryKind:
 		refuse("invalidFilter")
 	case sub.kind == dateKind:
 		refuse("invalidFilter") // no text of the generator's is a date

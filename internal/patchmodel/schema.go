@@ -79,7 +79,7 @@ type attribute struct {
 	name                                              string
 	kind                                              valueKind
 	many, required, readOnly, ignored, exact, limited bool
-	idsOnly                                           bool // its parts are found by their id alone
+	whole                                             bool // its values are the same or not: ids, addresses and versions
 	subs                                              []*attribute
 }
 
@@ -113,7 +113,10 @@ func readSchema(lines string) []*attribute {
 		}
 		for _, sub := range strings.Fields(subs) {
 			s := readAttribute(strings.Split(sub, ","))
-			s.idsOnly = a.name == "members" || a.name == "groups"
+			switch a.name + "." + s.name {
+			case "members.value", "members.$ref", "groups.value", "groups.$ref", "meta.location", "meta.version":
+				s.whole = true
+			}
 			a.subs = append(a.subs, s)
 		}
 		list = append(list, a)
@@ -241,7 +244,18 @@ func (a *attribute) single(v any) any {
 	if !ok || a.limited && len(text) > 1024 || a.required && strings.TrimSpace(text) == "" {
 		refuse("invalidValue")
 	}
+	if a.kind == binaryKind && !base64Text(text) {
+		refuse("invalidValue") // RFC 7643 §2.3.6
+	}
 	return text
+}
+
+// base64Text says that every four digits stand for three bytes; of the last four one
+// or two may be missing, and = may stand for them.
+func base64Text(text string) bool {
+	digits := strings.TrimRight(text, "=")
+	stray := strings.Trim(digits, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_")
+	return stray == "" && digits != "" && len(digits)%4 != 1
 }
 
 func (a *attribute) boolean(v any) any {

@@ -280,6 +280,10 @@ func searchGroups(t *testing.T, s *store.Store) {
 		{"members pr", store.Present{Attr: members}, "Crew Staff"},
 		{"id and member: how Entra asks", store.And{compare("displayname", store.Equal, "crew"), store.Compare{Attr: members, Op: store.Equal, Value: string(ids[1])}}, "Crew"},
 		{"meta.resourceType eq", compare("meta.resourcetype", store.Equal, "Group"), "Crew Staff Éire"},
+		{"meta.version eq", store.Compare{Attr: of(store.TypeNumber, attr("meta.version")), Op: store.Equal, Value: 1.0}, "Crew Staff Éire"},
+		{"meta.version eq another", store.Compare{Attr: of(store.TypeNumber, attr("meta.version")), Op: store.Equal, Value: 2.0}, ""},
+		{"meta.location pr", store.Present{Attr: attr("meta.location")}, "Crew Staff Éire"},
+		{"an address of members that is not in their rows", store.Compare{Attr: multi("members", "$ref"), Op: store.Equal, Value: "x"}, ""},
 	} {
 		found, total, err := s.Groups(t.Context(), p.ref, store.Query{Filter: c.filter, Limit: 10, Count: true})
 		var names []string
@@ -298,7 +302,7 @@ func oddFilters(t *testing.T, s *store.Store) {
 	cast(t, p)
 	values := []any{"", "x", "2026-01-31T08:00:00.000Z", strings.Repeat("long ", 2000), "-1", "1e999", true, 1.5, nil}
 	attrs := []store.Attr{attr("id"), attr("username"), attr("externalid"), attr("title"), attr("name"), attr("name.familyname"), attr("logins"),
-		of(store.TypeDateTime, attr("meta.created")), attr("meta.resourcetype"), multi("emails", "value"), multi("tags"), multi("groups", "value"),
+		of(store.TypeDateTime, attr("meta.created")), attr("meta.resourcetype"), multi("emails", "value"), multi("tags"), multi("groups", "value"), multi("groups", "type"), multi("groups", "display"), multi("groups", "$ref"),
 		extension("department"), attr("it's")}
 	for _, a := range attrs {
 		for _, op := range []store.Op{store.Equal, store.NotEqual, store.Contains, store.StartsWith, store.EndsWith,

@@ -65,6 +65,7 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		{"MembersByDelta", membersByDelta},
 		{"UnknownMembers", unknownMembers},
 		{"NestedGroups", nestedGroups},
+		{"FiltersOnMembersAndGroups", rowFilters},
 		{"NestedAtOnce", nestedAtOnce},
 		{"ReplacedByStrangers", replacedByStrangers},
 		{"LargeGroup", largeGroup},
