@@ -33,7 +33,7 @@ var table = map[string][]string{
 	"examples":            {},
 	"internal/impact":     {"access", "store"},
 	"internal/policyfile": {"access", "internal/impact", "store"},
-	"internal/bench":      {"access", "store", "internal/fixture", "internal/pgtest", "internal/replay"},
+	"internal/bench":      {"access", "store", "internal/browser", "internal/fixture", "internal/pgtest", "internal/replay"},
 	"internal/demoidp":    {},
 	"internal/browser":    {},
 	"internal/deps":       {},
