@@ -68,7 +68,7 @@ func crossings() []crossing {
 			add(" "+scimPrefix+collection+slash, badInput{path: path + "?id={it}"}, anyIDs, noID)
 		}
 	}
-	for _, collection := range []string{"", "/Users", "/Groups"} {
+	for _, collection := range []string{"", "/Users", "/Groups", "/Roles"} {
 		for _, slash := range []string{"", "/{$}"} {
 			path := collection + "/.search" + strings.TrimSuffix(slash, "{$}")
 			for _, filter := range []string{`id eq "{it}"`, `externalId eq "{it}"`, `displayName eq "{it}"`, `id eq "{it}" or id eq "{it}"`} {
