@@ -312,20 +312,16 @@ func TestCorpusThroughTheStore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var stories []story
-	for line := range bytes.Lines(text) {
-		var s story
-		if err := json.Unmarshal(line, &s); err != nil {
-			t.Fatal(err)
-		}
-		stories = append(stories, s)
-	}
 	onBoth(t, func(t *testing.T, url string) {
 		st := open(t, url, store.Options{Now: newClock().Now})
-		answers, yes := 0, 0
-		for i, s := range stories {
-			n, allowed := s.tell(t, st, fmt.Sprintf("story-%d", i))
-			answers, yes = answers+n, yes+allowed
+		answers, yes, stories := 0, 0, 0
+		for line := range bytes.Lines(text) {
+			var s story // which tell changes
+			if err := json.Unmarshal(line, &s); err != nil {
+				t.Fatal(err)
+			}
+			n, allowed := s.tell(t, st, fmt.Sprintf("story-%d", stories))
+			answers, yes, stories = answers+n, yes+allowed, stories+1
 		}
 		if answers < 300 || yes < 100 {
 			t.Errorf("answers: got %d, of which yes %d, want more", answers, yes)
