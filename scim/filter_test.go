@@ -331,3 +331,16 @@ func BenchmarkParseFilter(b *testing.B) {
 		}
 	}
 }
+
+// What isn't the same is looked for in every document, and counts as that.
+func TestNotEqualCounts(t *testing.T) {
+	for filter, want := range map[string]int{`externalId eq "a"`: 0, `externalId ne "a"`: 1, `userName ne "a" or displayName ne "b"`: 2} {
+		f, err := userType.parseFilter(filter)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := store.Scans(userType.derived(f, "https://gatehouse.example"), false); got != want {
+			t.Errorf("%s: counted as %d, want %d", filter, got, want)
+		}
+	}
+}
