@@ -1,7 +1,6 @@
 package scim
 
 import (
-	"context"
 	"errors"
 	"net/http"
 
@@ -81,16 +80,10 @@ func (s *Server) createGroup(w http.ResponseWriter, r *http.Request, c caller) e
 	}
 	noteIgnored(r.Context(), ignored)
 
-	g := asGroup(doc)
-	var res store.MembersResult
-	err = s.writing(c)(r.Context(), c.actor(r.Context()), func(tx *store.Tx) error {
-		var err error
-		g, res, err = tx.CreateGroup(r.Context(), c.conn, g, memberRefs(members.ids))
-		return err
-	})
+	g, res, err := s.store.CreateGroup(r.Context(), c.actor(r.Context()), c.conn, asGroup(doc), memberRefs(members.ids))
 	c.held.letGo()
 	if err != nil {
-		return groupTaken(err, g.DisplayName)
+		return groupTaken(err, asGroup(doc).DisplayName)
 	}
 	noteUnknown(r, res)
 	w.Header().Set("Location", groupResource(g).location(c.base))
@@ -157,14 +150,6 @@ func (s *Server) patchGroup(w http.ResponseWriter, r *http.Request, c caller) er
 	return s.sendGroup(w, r, c, g, p, http.StatusOK)
 }
 
-// writing is how a request writes a group.
-func (s *Server) writing(c caller) func(context.Context, store.Actor, func(*store.Tx) error) error {
-	if c.held.long() {
-		return s.store.WriteLong
-	}
-	return s.store.Write
-}
-
 // changeGroup applies a pure change to a group's document and a delta to its
 // members.
 func (s *Server) changeGroup(r *http.Request, c caller, change func(document) (document, store.MemberDelta, error)) (store.Group, error) {
@@ -174,28 +159,21 @@ func (s *Server) changeGroup(r *http.Request, c caller, change func(document) (d
 		return after, err
 	}
 	id := r.PathValue("id")
-	var res store.MembersResult
-	err = s.writing(c)(r.Context(), c.actor(r.Context()), func(tx *store.Tx) error {
-		g, result, err := tx.UpdateGroup(r.Context(), c.conn, store.GroupID(id), func(g store.Group) (store.Group, store.MemberDelta, error) {
-			if err := conds.write(g.Version); err != nil {
-				return g, store.MemberDelta{}, err
-			}
-			doc, err := decodeStored(g.Doc)
-			if err != nil {
-				return g, store.MemberDelta{}, err
-			}
-			doc, delta, err := change(doc)
-			if err != nil {
-				return g, delta, err
-			}
-			after = asGroup(doc)
-			after.ID, after.CreatedAt = g.ID, g.CreatedAt
-			return after, delta, nil
-		})
-		if err == nil {
-			after, res = g, result
+	g, res, err := s.store.UpdateGroup(r.Context(), c.actor(r.Context()), c.conn, store.GroupID(id), c.held.long(), func(g store.Group) (store.Group, store.MemberDelta, error) {
+		if err := conds.write(g.Version); err != nil {
+			return g, store.MemberDelta{}, err
 		}
-		return err
+		doc, err := decodeStored(g.Doc)
+		if err != nil {
+			return g, store.MemberDelta{}, err
+		}
+		doc, delta, err := change(doc)
+		if err != nil {
+			return g, delta, err
+		}
+		after = asGroup(doc)
+		after.ID, after.CreatedAt = g.ID, g.CreatedAt
+		return after, delta, nil
 	})
 	c.held.letGo()
 	if errors.Is(err, store.ErrCycle) {
@@ -208,7 +186,7 @@ func (s *Server) changeGroup(r *http.Request, c caller, change func(document) (d
 		return after, groupTaken(groupMissing(err, id), after.DisplayName)
 	}
 	noteUnknown(r, res)
-	return after, nil
+	return g, nil
 }
 
 func (s *Server) deleteGroup(w http.ResponseWriter, r *http.Request, c caller) error {
@@ -217,9 +195,7 @@ func (s *Server) deleteGroup(w http.ResponseWriter, r *http.Request, c caller) e
 		return err
 	}
 	id := r.PathValue("id")
-	err = s.store.Write(r.Context(), c.actor(r.Context()), func(tx *store.Tx) error {
-		return tx.DeleteGroupIf(r.Context(), c.conn, store.GroupID(id), func(g store.Group) error { return conds.write(g.Version) })
-	})
+	err = s.store.DeleteGroupIf(r.Context(), c.actor(r.Context()), c.conn, store.GroupID(id), func(g store.Group) error { return conds.write(g.Version) })
 	if err != nil {
 		return groupMissing(err, id)
 	}

@@ -16,31 +16,37 @@ import (
 // analyzeEvery is how many written rows it takes to look at the tables again.
 const analyzeEvery = 2000
 
-// growth counts written rows until every table has been analyzed.
+// growth counts written rows, on PostgreSQL until every table has been analyzed.
 type growth struct {
 	rows    atomic.Int64
 	running atomic.Bool
 	settled atomic.Bool
 }
 
-// grew counts rows, and now and then has fresh tables analyzed in the background.
+// grew counts rows, and now and then does in the background what many new ones ask
+// for: fresh tables are analyzed, or the log of an SQLite file is copied into it.
 func (s *Store) grew(rows int) {
 	g := &s.growth
-	if s.write.dialect == sqliteDialect || g.settled.Load() {
-		return
+	every, do := int64(analyzeEvery), s.analyze
+	if s.write.dialect == sqliteDialect {
+		every, do = checkpointEvery, s.checkpoint
 	}
-	if g.rows.Add(int64(rows)) < analyzeEvery || !g.running.CompareAndSwap(false, true) {
+	if g.settled.Load() || g.rows.Add(int64(rows)) < every || !g.running.CompareAndSwap(false, true) {
 		return
 	}
 	g.rows.Store(0)
 	s.background.Go(func() {
 		defer g.running.Store(false)
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-		defer cancel()
-		if err := s.analyzeFresh(ctx); err != nil {
-			slog.Warn("fresh tables not analyzed", "error", err)
-		}
+		do()
 	})
+}
+
+func (s *Store) analyze() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if err := s.analyzeFresh(ctx); err != nil {
+		slog.Warn("fresh tables not analyzed", "error", err)
+	}
 }
 
 // analyzeFresh analyzes the tables that never were and are no longer small: for a

@@ -227,7 +227,7 @@ func openSQLite(url string) (read, write *pool, err error) {
 		db.SetMaxIdleConns(conns)
 		return newPool(sqliteDialect, db), nil
 	}
-	if write, err = open(1, ""); err != nil {
+	if write, err = open(1, fmt.Sprintf("&_pragma=wal_autocheckpoint(%d)", longestLog)); err != nil {
 		return nil, nil, err
 	}
 	// Mapped as far as SQLite can, since what isn't is copied for every read.

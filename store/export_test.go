@@ -11,6 +11,12 @@ import (
 // SetClock puts the clock of this machine wrong.
 func (s *Store) SetClock(now func() time.Time) { s.now = now }
 
+// SetSteps changes how many members are changed at a time.
+func (s *Store) SetSteps(whole, step, part int) *Store {
+	s.sizes = stepSizes{whole, step, part}
+	return s
+}
+
 // UsersQuery is the SQL that Users asks for a page with.
 func (s *Store) UsersQuery(c ConnectionRef, q Query) (query string, args []any) {
 	query, args = s.pageQuery(c, q, `SELECT `+userColumns, userIndex)

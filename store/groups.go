@@ -19,6 +19,9 @@ type Group struct {
 	DescribedAt Instant `db:"described_at"`
 	CreatedAt   Instant `db:"created_at"`
 	ModifiedAt  Instant `db:"modified_at"`
+	// Unfinished is the change that the group is in the middle of, if it was read to
+	// be changed.
+	Unfinished ChangeID `db:"unfinished"`
 	// SortKey is what Query.Sort sorted by, of a group in a sorted list.
 	SortKey *string `db:"sort_key"`
 }
@@ -35,7 +38,7 @@ func (r reader) group(ctx context.Context, c ConnectionRef, id GroupID, lock str
 	if !validID(string(id)) {
 		return g, fmt.Errorf("group %q: %w", id, ErrNotFound)
 	}
-	err := r.get(ctx, &g, `SELECT `+groupColumns+` FROM groups g
+	err := r.get(ctx, &g, `SELECT `+groupColumns+`, COALESCE(CAST(g.unfinished AS text), '') AS unfinished FROM groups g
 		WHERE g.tenant_id = ? AND g.id = ? AND g.connection_id = ?`+lock, c.Tenant, id, c.ID)
 	if err != nil {
 		return g, fmt.Errorf("group %s: %w", id, err)
@@ -46,6 +49,10 @@ func (r reader) group(ctx context.Context, c ConnectionRef, id GroupID, lock str
 // CreateGroup adds a group to a connection of the actor's tenant, with members.
 // Write's ErrTaken says that the connection has one of that displayName.
 func (tx *Tx) CreateGroup(ctx context.Context, c ConnectionRef, g Group, members []MemberID) (Group, MembersResult, error) {
+	return tx.createGroup(ctx, c, GroupID(newID()), ChangeID(newID()), g, members)
+}
+
+func (tx *Tx) createGroup(ctx context.Context, c ConnectionRef, id GroupID, created ChangeID, g Group, members []MemberID) (Group, MembersResult, error) {
 	var res MembersResult
 	if err := tx.own(c); err != nil {
 		return g, res, err
@@ -53,14 +60,14 @@ func (tx *Tx) CreateGroup(ctx context.Context, c ConnectionRef, g Group, members
 	if err := g.check(); err != nil {
 		return g, res, err
 	}
-	g.ID = GroupID(newID())
+	g.ID = id
 	g.Version = 1
 	g.CreatedAt, g.ModifiedAt, g.DescribedAt = tx.now, tx.now, tx.now
 	tx.insert(`groups (tenant_id, id, connection_id, external_id, display_name, display_name_key, doc, search, version, described_at, created_at, modified_at)`,
 		c.Tenant, g.ID, c.ID, g.ExternalID, g.DisplayName, Fold(g.DisplayName),
 		string(g.Doc), string(g.Search), g.Version, g.DescribedAt, g.CreatedAt, g.ModifiedAt)
 	tx.resize(c, "group", 1, 0)
-	tx.log(GroupCreated, g.subject(c), nil)
+	tx.logAs(created, GroupCreated, g.subject(c), nil)
 	res, err := tx.changeMembers(ctx, c, g, MemberDelta{Add: members})
 	return g, res, err
 }
@@ -76,6 +83,9 @@ func (tx *Tx) UpdateGroup(ctx context.Context, c ConnectionRef, id GroupID, chan
 	}
 	before, err := tx.group(ctx, c, id, tx.pool.dialect.forUpdate)
 	if err != nil {
+		return Group{}, res, err
+	}
+	if err := tx.free(before); err != nil {
 		return Group{}, res, err
 	}
 	g, delta, err := change(before)
@@ -137,12 +147,21 @@ func (tx *Tx) DeleteGroupIf(ctx context.Context, c ConnectionRef, id GroupID, al
 		return err
 	}
 	g, err := tx.group(ctx, c, id, tx.pool.dialect.forUpdate)
+	if err == nil {
+		err = tx.free(g)
+	}
+	if err == nil {
+		err = allowed(g)
+	}
 	if err != nil {
 		return err
 	}
-	if err := allowed(g); err != nil {
-		return err
-	}
+	return tx.deleteGroup(ctx, c, g, ChangeID(newID()))
+}
+
+// deleteGroup does it, as a change of the log.
+func (tx *Tx) deleteGroup(ctx context.Context, c ConnectionRef, g Group, change ChangeID) error {
+	id := g.ID
 	outer, err := tx.touchGroups(ctx, c.Tenant, `SELECT group_id FROM subgroups WHERE tenant_id = ? AND member_id = ?`, id)
 	if err != nil {
 		return err
@@ -152,19 +171,19 @@ func (tx *Tx) DeleteGroupIf(ctx context.Context, c ConnectionRef, id GroupID, al
 		detail = map[string]int{"groups": outer}
 	}
 	tx.resize(c, "group", 0, 1)
-	changeID := tx.log(GroupDeleted, g.subject(c), detail)
+	tx.logAs(change, GroupDeleted, g.subject(c), detail)
 	if err := tx.sleep(ctx, c, g); err != nil {
 		return err
 	}
-	if _, err := tx.endMembers(ctx, changeID, `tenant_id = ? AND group_id = ?`, c.Tenant, id); err != nil {
+	if _, err := tx.endMembers(ctx, change, `tenant_id = ? AND group_id = ?`, c.Tenant, id); err != nil {
 		return err
 	}
 	for _, column := range []string{"group_id", "member_id"} {
-		if _, err := tx.endSubgroups(ctx, changeID, `tenant_id = ? AND `+column+` = ?`, c.Tenant, id); err != nil {
+		if _, err := tx.endSubgroups(ctx, change, `tenant_id = ? AND `+column+` = ?`, c.Tenant, id); err != nil {
 			return err
 		}
 	}
-	tx.endGroup(c, g, later(tx.now, g.DescribedAt), changeID)
+	tx.endGroup(c, g, later(tx.now, g.DescribedAt), change)
 	if _, err := tx.exec(ctx, `DELETE FROM groups WHERE tenant_id = ? AND id = ?`, c.Tenant, id); err != nil {
 		return fmt.Errorf("group %s: %w", id, err)
 	}

@@ -66,10 +66,7 @@ func (tx *Tx) changeMembers(ctx context.Context, c ConnectionRef, g Group, delta
 	}
 
 	if len(add) > 0 {
-		res.Added, err = tx.exec(ctx, `INSERT INTO members (tenant_id, group_id, user_id, since, change_id)
-			SELECT u.tenant_id, ?, u.id, ?, ? FROM (`+d.idRows+`) w `+d.each("users", "u.tenant_id = ? AND u.id = w.id AND u.connection_id = ?")+`
-			ON CONFLICT DO NOTHING`, g.ID, tx.now, changeID, d.idList(add), c.Tenant, c.ID)
-		if err != nil {
+		if res.Added, err = tx.addUsers(ctx, c, g.ID, changeID, add); err != nil {
 			return res, fmt.Errorf("members of group %s: %w", g.ID, err)
 		}
 	}
@@ -104,6 +101,14 @@ func (tx *Tx) changeMembers(ctx context.Context, c ConnectionRef, g Group, delta
 		tx.logAs(changeID, MembersChanged, g.subject(c), detail)
 	}
 	return res, nil
+}
+
+// addUsers makes those of ids that name users of the connection members of a group.
+func (tx *Tx) addUsers(ctx context.Context, c ConnectionRef, g GroupID, change ChangeID, ids []string) (int, error) {
+	d := tx.pool.dialect
+	return tx.exec(ctx, `INSERT INTO members (tenant_id, group_id, user_id, since, change_id)
+		SELECT u.tenant_id, ?, u.id, ?, ? FROM (`+d.idRows+`) w `+d.each("users", "u.tenant_id = ? AND u.id = w.id AND u.connection_id = ?")+`
+		ON CONFLICT DO NOTHING`, g, tx.now, change, d.idList(ids), c.Tenant, c.ID)
 }
 
 // membersDetail is what the log says of a change of members.

@@ -18,6 +18,12 @@ func TestSQLite(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) *store.Store { return open(t, sqliteURL(t), store.Options{}) })
 }
 
+// TestSQLiteInSteps has more than two members come and go in steps of one.
+func TestSQLiteInSteps(t *testing.T) {
+	t.Parallel()
+	storetest.Run(t, func(t *testing.T) *store.Store { return open(t, sqliteURL(t), store.Options{}).SetSteps(2, 1, 2) })
+}
+
 // TestLongWritesStandAside has two long writes and two short ones, with room for one
 // at a time: the short ones wait for one of the long, not for both.
 func TestLongWritesStandAside(t *testing.T) {

@@ -165,6 +165,8 @@ type Store struct {
 	// batch commits writes together: on SQLite, which has room for one writer, all
 	// of them; on PostgreSQL those that only insert.
 	batch  batch
+	holds  heldGroups
+	sizes  stepSizes
 	growth growth
 	// background are the goroutines that Close waits for.
 	background sync.WaitGroup
@@ -210,7 +212,7 @@ func Open(ctx context.Context, url string, opts Options) (*Store, error) {
 		s.slots <- i
 	}
 	s.ownClock = d == sqliteDialect || opts.Now != nil
-	s.batch = batch{commit: s.commit}
+	s.batch, s.sizes = batch{commit: s.commit}, usualSteps
 	if d == postgresDialect {
 		s.batch = batch{commit: s.insertTogether}
 	}

@@ -121,11 +121,13 @@ var verifyQueries = []verification{
 	{"memberships began with a change in the log", `
 		SELECT 'group ' || CAST(m.group_id AS text) || ' member ' || CAST(m.user_id AS text) FROM members m
 		LEFT JOIN changes c ON c.tenant_id = m.tenant_id AND c.id = m.change_id WHERE c.id IS NULL
+		AND NOT EXISTS (SELECT 1 FROM unfinished f WHERE f.tenant_id = m.tenant_id AND f.change_id = m.change_id)
 		UNION ALL SELECT 'group ' || CAST(m.group_id AS text) || ' member ' || CAST(m.member_id AS text) FROM subgroups m
 		LEFT JOIN changes c ON c.tenant_id = m.tenant_id AND c.id = m.change_id WHERE c.id IS NULL`},
 	{"memberships ended with a change in the log", `
 		SELECT 'group ' || CAST(m.group_id AS text) || ' member ' || CAST(m.user_id AS text) FROM members_past m
 		LEFT JOIN changes c ON c.tenant_id = m.tenant_id AND c.id = m.end_change_id WHERE c.id IS NULL
+		AND NOT EXISTS (SELECT 1 FROM unfinished f WHERE f.tenant_id = m.tenant_id AND f.change_id = m.end_change_id)
 		UNION ALL SELECT 'group ' || CAST(m.group_id AS text) || ' member ' || CAST(m.member_id AS text) FROM subgroups_past m
 		LEFT JOIN changes c ON c.tenant_id = m.tenant_id AND c.id = m.end_change_id WHERE c.id IS NULL`},
 	{"the users and groups of each connection are as many as were counted", `

@@ -58,6 +58,8 @@ type Tx struct {
 	// are what decided who owns the tenant before it changed anything.
 	edit   *policyEdit
 	owners access.State
+	// hold is the group that the transaction changes in steps, if it does.
+	hold   *hold
 	amends []amends
 	// failed is the first error of a statement. PostgreSQL takes nothing more
 	// then and SQLite would, so that the transaction ends on both.
@@ -110,9 +112,10 @@ func (s *Store) Write(ctx context.Context, actor Actor, f func(*Tx) error) error
 	return s.attempts(ctx, actor, f, false)
 }
 
-// WriteLong is Write for what may take long, such as a group of many thousand
-// members. On SQLite, which has one writer, no other write shares its transaction,
-// and those who had to wait for one get as much time before the next.
+// WriteLong is Write for what may take longer than most. On SQLite, which has one
+// writer, no other write shares its transaction, and those who had to wait for one
+// get as much time before the next. A change of many thousand members is made in many
+// such transactions there: see UpdateGroup.
 func (s *Store) WriteLong(ctx context.Context, actor Actor, f func(*Tx) error) error {
 	return s.attempts(ctx, actor, f, true)
 }
@@ -128,6 +131,13 @@ func (s *Store) attempts(ctx context.Context, actor Actor, f func(*Tx) error, lo
 			if failed := s.Write(ctx, actor, func(tx *Tx) error { return a.do(ctx, tx) }); failed != nil {
 				return failed
 			}
+		}
+		if held, ok := errors.AsType[heldError](err); ok {
+			if err := s.standBack(ctx, held); err != nil {
+				return err
+			}
+			attempt--
+			continue
 		}
 		if err == nil || attempt == writeAttempts || !s.write.dialect.retryable(err) {
 			return err
@@ -271,13 +281,15 @@ func (tx *Tx) wait(st statement) {
 // flush runs the statements that wait: all of them as one on PostgreSQL, one
 // after the other on SQLite.
 func (tx *Tx) flush(ctx context.Context) error {
-	for len(tx.waiting) > 0 {
-		n := len(tx.waiting)
+	waiting := tx.waiting
+	tx.waiting = nil // or the first would let the others go before it
+	for len(waiting) > 0 {
+		n := len(waiting)
 		if tx.pool.dialect == sqliteDialect {
 			n = 1
 		}
-		st := together(tx.waiting[:n])
-		tx.waiting = tx.waiting[n:]
+		st := together(waiting[:n])
+		waiting = waiting[n:]
 		if _, err := tx.exec(ctx, st.text(), st.args...); err != nil {
 			return err
 		}

@@ -124,12 +124,32 @@ func (s *server) readyz(w http.ResponseWriter, r *http.Request) {
 // sealEvery is how long a change of the log waits for its seal.
 const sealEvery = 3 * time.Second
 
+// keepFinished finishes changes that the database stopped half way, once it lets them.
+func (s *server) keepFinished(ctx context.Context) {
+	tick := time.NewTicker(time.Minute)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if err := s.store.FinishChanges(ctx); err != nil && ctx.Err() == nil {
+			s.log.Warn("a change of a large group can't be finished just now", "error", err)
+		}
+	}
+}
+
 // run serves until ctx ends, then lets requests in progress finish. It calls
 // ready with the address once that is open.
 func (s *server) run(ctx context.Context, l net.Listener, ready func(addr string)) error {
 	mux, err := web.Mux(s.routes())
 	if err != nil {
 		return err
+	}
+	// Nobody shall see what a process that was killed has left half done.
+	if err := s.store.FinishChanges(ctx); err != nil {
+		return fmt.Errorf("finish what was begun: %w", err)
 	}
 	m := newMetrics(s)
 	main := &http.Server{
@@ -172,6 +192,7 @@ func (s *server) run(ctx context.Context, l net.Listener, ready func(addr string
 		wg.Go(func() { s.mails.Run(background) })
 	}
 	wg.Go(func() { s.store.KeepSealed(background, sealEvery, s.log) })
+	wg.Go(func() { s.keepFinished(background) })
 	go serve(main, l)
 	ready(l.Addr().String())
 

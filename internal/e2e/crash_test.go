@@ -61,6 +61,132 @@ func TestManyWritersOfOneGroupLoseNothing(t *testing.T) {
 	})
 }
 
+// A group of many is filled, exchanged and deleted, and the server killed meanwhile.
+// Whoever was killed has done the whole of it or nothing, as anybody sees it from the
+// next start on, and those who stay are members at every moment.
+func TestKilledDuringALargeChange(t *testing.T) {
+	seed, rounds := crashNumber(t, "SEED", time.Now().UnixNano()), crashNumber(t, "ROUNDS", 6)
+	t.Logf("repeat with SEED=%d ROUNDS=%d", seed, rounds)
+	t.Run("sqlite", func(t *testing.T) {
+		crashLargeChanges(t, &crashSite{url: crashSQLite(t)}, uint64(seed), int(rounds))
+	})
+	t.Run("postgres", func(t *testing.T) {
+		_, url := crashPostgres(t)
+		crashLargeChanges(t, &crashSite{url: url}, uint64(seed), int(rounds))
+	})
+}
+
+func crashLargeChanges(t *testing.T, site *crashSite, seed uint64, rounds int) {
+	const people = 2400
+	site.connect(t)
+	srv := site.serve(t, "--rate-limit=5000")
+	ids := make([]string, people)
+	var wg sync.WaitGroup
+	for c := range 8 {
+		wg.Go(func() {
+			for i := c; i < people; i += 8 {
+				var user struct{ ID string }
+				name := fmt.Sprintf("person%d@example.test", i)
+				status, answer, err := srv.do("POST", "/Users", crashUserBody(name, "new"))
+				if err != nil || status != 201 || json.Unmarshal(answer, &user) != nil {
+					t.Errorf("create %s: got %d %s, %v", name, status, answer, err)
+				}
+				ids[i] = user.ID
+			}
+		})
+	}
+	wg.Wait()
+	if t.Failed() {
+		t.FailNow()
+	}
+	body := func(members []string) string {
+		return `{"schemas":["urn:ietf:params:scim:schemas:core:2.0:Group"],"displayName":"Crew","members":[{"value":"` + strings.Join(members, `"},{"value":"`) + `"}]}`
+	}
+	set := func(members []string) map[string]bool {
+		all := map[string]bool{}
+		for _, id := range members {
+			all[id] = true
+		}
+		return all
+	}
+	// crew is what there is: its members, or nil for no group.
+	crew := func() (id string, members map[string]bool) {
+		var page struct{ Resources []struct{ ID string } }
+		srv.must(t, "GET", "/Groups?excludedAttributes=members", "", 200, &page)
+		if len(page.Resources) == 0 {
+			return "", nil
+		}
+		id = page.Resources[0].ID
+		_, members = srv.readGroup(t, id)
+		return id, members
+	}
+	first, second, stay := ids[:people*2/3], ids[people/3:], ids[people/3:people*2/3]
+	random := rand.New(rand.NewPCG(seed, 0))
+	// A kill that comes after the answer tells nothing: so many count that don't.
+	unanswered, done, round := 0, 0, 0
+	for ; unanswered < rounds && round < 20*rounds; round++ {
+		id, before := crew()
+		var method, path, text string
+		var after map[string]bool
+		switch {
+		case id == "":
+			method, path, text, after = "POST", "/Groups", body(first), set(first)
+		case random.IntN(4) == 0:
+			method, path = "DELETE", "/Groups/"+id
+		case before[ids[0]]:
+			method, path, text, after = "PUT", "/Groups/"+id, body(second), set(second)
+		default:
+			method, path, text, after = "PUT", "/Groups/"+id, body(first), set(first)
+		}
+		answered := make(chan int, 1)
+		go func() {
+			status, _, err := srv.do(method, path, text)
+			if err != nil {
+				status = 0
+			}
+			answered <- status
+		}()
+		kill := time.After(time.Duration(random.IntN(150_000)) * time.Microsecond)
+		for killed := false; !killed; {
+			select {
+			case <-kill:
+				killed = true
+			default:
+				if method != "PUT" {
+					continue
+				}
+				_, now := srv.readGroup(t, id)
+				for _, id := range stay {
+					if !now[id] {
+						t.Fatalf("round %d: %s isn't a member during a PUT that keeps everybody in the middle", round, id)
+					}
+				}
+			}
+		}
+		srv.kill()
+		status := <-answered
+		site.verify(t)
+		srv = site.serve(t, "--rate-limit=5000")
+		_, now := crew()
+		switch {
+		case maps.Equal(now, after) && (now == nil) == (after == nil):
+			done++
+		case status != 0 || !maps.Equal(now, before) || (now == nil) != (before == nil):
+			t.Fatalf("round %d: %s answered %d: got %d members, had %d, want %d", round, method, status, len(now), len(before), len(after))
+		}
+		if status == 0 {
+			unanswered++
+		} else if status >= 300 {
+			t.Fatalf("round %d: %s: got status %d", round, method, status)
+		}
+		site.verify(t)
+	}
+	t.Logf("%d rounds: %d unanswered, %d done in the end", round, unanswered, done)
+	if unanswered < rounds {
+		t.Errorf("something was under way at %d kills only, want %d", unanswered, rounds)
+	}
+}
+
 // crashNumber reads a whole number from the environment.
 func crashNumber(t *testing.T, name string, otherwise int64) int64 {
 	t.Helper()

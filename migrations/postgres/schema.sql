@@ -191,7 +191,8 @@ CREATE TABLE public.groups (
     described_at bigint NOT NULL,
     created_at bigint NOT NULL,
     modified_at bigint NOT NULL,
-    within smallint DEFAULT 0 NOT NULL
+    within smallint DEFAULT 0 NOT NULL,
+    unfinished uuid
 )
 WITH (fillfactor='70');
 
@@ -565,6 +566,25 @@ CREATE TABLE public.tokens (
     last_used_at bigint DEFAULT 0 NOT NULL
 );
 
+CREATE TABLE public.unfinished (
+    tenant_id uuid NOT NULL,
+    change_id uuid NOT NULL,
+    connection_id uuid NOT NULL,
+    group_id uuid NOT NULL,
+    deletes boolean NOT NULL,
+    actor_kind text NOT NULL,
+    actor_id text NOT NULL,
+    request_id text NOT NULL
+);
+
+CREATE TABLE public.unfinished_parts (
+    tenant_id uuid NOT NULL,
+    change_id uuid NOT NULL,
+    part integer NOT NULL,
+    come text NOT NULL,
+    gone text NOT NULL
+);
+
 CREATE TABLE public.used_tokens (
     tenant_id uuid NOT NULL,
     key bytea NOT NULL,
@@ -889,6 +909,12 @@ ALTER TABLE ONLY public.tokens
 ALTER TABLE ONLY public.tokens
     ADD CONSTRAINT tokens_pkey PRIMARY KEY (tenant_id, id);
 
+ALTER TABLE ONLY public.unfinished_parts
+    ADD CONSTRAINT unfinished_parts_pkey PRIMARY KEY (tenant_id, change_id, part);
+
+ALTER TABLE ONLY public.unfinished
+    ADD CONSTRAINT unfinished_pkey PRIMARY KEY (tenant_id, change_id);
+
 ALTER TABLE ONLY public.used_tokens
     ADD CONSTRAINT used_tokens_pkey PRIMARY KEY (tenant_id, key);
 
@@ -1118,6 +1144,9 @@ ALTER TABLE ONLY public.subgroups
 
 ALTER TABLE ONLY public.tokens
     ADD CONSTRAINT tokens_tenant_id_connection_id_fkey FOREIGN KEY (tenant_id, connection_id) REFERENCES public.connections(tenant_id, id);
+
+ALTER TABLE ONLY public.unfinished
+    ADD CONSTRAINT unfinished_tenant_id_group_id_fkey FOREIGN KEY (tenant_id, group_id) REFERENCES public.groups(tenant_id, id);
 
 ALTER TABLE ONLY public.webhook_feeds
     ADD CONSTRAINT webhook_feeds_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);

@@ -245,7 +245,7 @@ CREATE TABLE groups (
     version          integer NOT NULL,
     described_at     integer NOT NULL,
     created_at       integer NOT NULL,
-    modified_at      integer NOT NULL, within integer NOT NULL DEFAULT 0,
+    modified_at      integer NOT NULL, within integer NOT NULL DEFAULT 0, unfinished text,
     PRIMARY KEY (tenant_id, id),
     UNIQUE (tenant_id, connection_id, display_name_key)
 );
@@ -725,6 +725,28 @@ CREATE TABLE tokens (
 );
 
 CREATE INDEX tokens_by_connection ON tokens (tenant_id, connection_id);
+
+CREATE TABLE unfinished (
+    tenant_id     text NOT NULL,
+    change_id     text NOT NULL, -- what the log will call it
+    connection_id text NOT NULL,
+    group_id      text NOT NULL,
+    deletes       integer NOT NULL, -- whether the group goes with its members
+    actor_kind    text NOT NULL,
+    actor_id      text NOT NULL,
+    request_id    text NOT NULL,
+    PRIMARY KEY (tenant_id, change_id),
+    FOREIGN KEY (tenant_id, group_id) REFERENCES groups (tenant_id, id)
+) WITHOUT ROWID;
+
+CREATE TABLE unfinished_parts (
+    tenant_id text NOT NULL,
+    change_id text NOT NULL,
+    part      integer NOT NULL,
+    come      text NOT NULL,
+    gone      text NOT NULL,
+    PRIMARY KEY (tenant_id, change_id, part)
+);
 
 CREATE TABLE used_tokens (
     tenant_id  text NOT NULL,

@@ -193,6 +193,74 @@ func deletedWhileAdded(t *testing.T, s *store.Store) {
 	clean(t, s)
 }
 
+// largeChangeBesideOthers exchanges most of a large group while others read it, change
+// a member or two, delete users, and exchange it as well: whoever stays is a member at
+// every moment, and nothing that was done is undone.
+func largeChangeBesideOthers(t *testing.T, s *store.Store) {
+	ctx := t.Context()
+	p := acme(t, s)
+	ids := p.addPeople(t, numbered("user", 3000)...)
+	crew := p.addGroup(t, team("crew", nil), ids[:2000]...)
+	stay, leavers := ids[1000:1900], ids[1900:2000] // the latter leave for good
+	var all, reading sync.WaitGroup
+	over := make(chan struct{})
+	reading.Go(func() {
+		for done := false; !done; {
+			select {
+			case <-over:
+				done = true
+			default:
+			}
+			members := map[store.UserID]bool{}
+			for _, id := range p.members(t, crew.ID) {
+				members[id] = true
+			}
+			for _, id := range stay {
+				if !members[id] {
+					t.Errorf("%s isn't a member for a while", id)
+					return
+				}
+			}
+		}
+	})
+	for range 2 { // the same twice
+		all.Go(func() {
+			if _, err := p.changeMembers(t, crew.ID, store.MemberDelta{Replace: true, Add: memberIDs(ids[1000:]...)}); err != nil {
+				t.Errorf("replace: %v", err)
+			}
+		})
+	}
+	all.Go(func() {
+		for _, id := range leavers {
+			p.write(t, func(tx *store.Tx) error { return tx.DeleteUser(ctx, p.ref, id) })
+		}
+	})
+	all.Go(func() {
+		for range 20 {
+			if _, err := p.changeMembers(t, crew.ID, store.MemberDelta{Add: memberIDs(ids[1000])}); err != nil {
+				t.Errorf("add one who is there: %v", err)
+			}
+		}
+	})
+	all.Wait()
+	close(over)
+	reading.Wait()
+	if got, want := p.members(t, crew.ID), slices.Concat(stay, ids[2000:]); !slices.Equal(got, want) {
+		t.Errorf("got %d members, want %d", len(got), len(want))
+	}
+	// What comes after it is about the group as it has become.
+	if _, err := p.changeMembers(t, crew.ID, store.MemberDelta{Remove: memberIDs(ids[1000:]...)}); err != nil {
+		t.Errorf("remove all: %v", err)
+	}
+	if _, err := p.changeMembers(t, crew.ID, store.MemberDelta{Add: memberIDs(ids[:2]...)}); err != nil {
+		t.Error(err)
+	}
+	if got := p.members(t, crew.ID); !slices.Equal(got, ids[:2]) {
+		t.Errorf("got %d members, want the first two", len(got))
+	}
+	clean(t, s)
+}
+
 // groupsInAnyOrder has transactions touch the same groups in different orders,
 // as a bulk request does.
 func groupsInAnyOrder(t *testing.T, s *store.Store) {

@@ -69,6 +69,7 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		{"NestedAtOnce", nestedAtOnce},
 		{"ReplacedByStrangers", replacedByStrangers},
 		{"LargeGroup", largeGroup},
+		{"LargeChangeBesideOthers", largeChangeBesideOthers},
 		{"GroupsOfUser", groupsOfUser},
 		{"Counts", counts},
 
@@ -279,22 +280,17 @@ func (p place) addPeople(t *testing.T, names ...string) []store.UserID {
 
 func (p place) addGroup(t *testing.T, g store.Group, members ...store.UserID) store.Group {
 	t.Helper()
-	p.write(t, func(tx *store.Tx) error {
-		var err error
-		g, _, err = tx.CreateGroup(t.Context(), p.ref, g, memberIDs(members...))
-		return err
-	})
+	g, _, err := p.CreateGroup(t.Context(), p.actor, p.ref, g, memberIDs(members...))
+	if err != nil {
+		t.Fatal(err)
+	}
 	return g
 }
 
 // changeMembers applies a delta and gives the error of Write.
 func (p place) changeMembers(t *testing.T, id store.GroupID, delta store.MemberDelta) (res store.MembersResult, err error) {
-	err = p.Write(t.Context(), p.actor, func(tx *store.Tx) error {
-		var err error
-		_, res, err = tx.UpdateGroup(t.Context(), p.ref, id, func(g store.Group) (store.Group, store.MemberDelta, error) {
-			return g, delta, nil
-		})
-		return err
+	_, res, err = p.UpdateGroup(t.Context(), p.actor, p.ref, id, true, func(g store.Group) (store.Group, store.MemberDelta, error) {
+		return g, delta, nil
 	})
 	return res, err
 }
