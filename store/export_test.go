@@ -17,6 +17,11 @@ func (s *Store) SetSteps(whole, step, part int) *Store {
 	return s
 }
 
+// UpdateAtOnce changes members by one statement, and reports whether it did.
+func (s *Store) UpdateAtOnce(ctx context.Context, actor Actor, c ConnectionRef, id GroupID, change func(Group) (Group, MemberDelta, error)) (Group, MembersResult, bool, error) {
+	return s.updateAtOnce(ctx, actor, c, id, change)
+}
+
 // UsersQuery is the SQL that Users asks for a page with.
 func (s *Store) UsersQuery(c ConnectionRef, q Query) (query string, args []any) {
 	query, args = s.pageQuery(c, q, `SELECT `+userColumns, userIndex)

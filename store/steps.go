@@ -238,6 +238,13 @@ func (tx *Tx) free(g Group) error {
 // WriteLong. Long says that change takes long, or is likely to change many members.
 func (s *Store) UpdateGroup(ctx context.Context, actor Actor, c ConnectionRef, id GroupID, long bool,
 	change func(Group) (Group, MemberDelta, error)) (g Group, res MembersResult, err error) {
+	alone, leave := s.callers.enter(id)
+	defer leave()
+	if s.write.dialect == postgresDialect && alone && !long {
+		if g, res, done, err := s.updateAtOnce(ctx, actor, c, id, change); done {
+			return g, res, err
+		}
+	}
 	if s.write.dialect != sqliteDialect || !long {
 		err = s.Write(ctx, actor, func(tx *Tx) error {
 			g, res, err = tx.UpdateGroup(ctx, c, id, func(before Group) (Group, MemberDelta, error) {

@@ -164,10 +164,11 @@ type Store struct {
 	lane int
 	// batch commits writes together: on SQLite, which has room for one writer, all
 	// of them; on PostgreSQL those that only insert.
-	batch  batch
-	holds  heldGroups
-	sizes  stepSizes
-	growth growth
+	batch   batch
+	holds   heldGroups
+	sizes   stepSizes
+	callers callers
+	growth  growth
 	// background are the goroutines that Close waits for.
 	background sync.WaitGroup
 	now        func() time.Time

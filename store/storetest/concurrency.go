@@ -41,15 +41,13 @@ func Crowd(t *testing.T, first, second *store.Store) {
 				}
 			}
 			update := func(delta store.MemberDelta, name string) error {
-				return at.Write(ctx, at.actor, func(tx *store.Tx) error {
-					_, _, err := tx.UpdateGroup(ctx, at.ref, crew.ID, func(g store.Group) (store.Group, store.MemberDelta, error) {
-						if name != "" {
-							g = rename(g, name)
-						}
-						return g, delta, nil
-					})
-					return err
+				_, _, err := at.UpdateGroup(ctx, at.actor, at.ref, crew.ID, false, func(g store.Group) (store.Group, store.MemberDelta, error) {
+					if name != "" {
+						g = rename(g, name)
+					}
+					return g, delta, nil
 				})
+				return err
 			}
 			for n := range each {
 				change("add", update(store.MemberDelta{Add: memberIDs(ids[i*each+n], deleted[(i+n)%writers])}, ""))

@@ -289,7 +289,7 @@ func (p place) addGroup(t *testing.T, g store.Group, members ...store.UserID) st
 
 // changeMembers applies a delta and gives the error of Write.
 func (p place) changeMembers(t *testing.T, id store.GroupID, delta store.MemberDelta) (res store.MembersResult, err error) {
-	_, res, err = p.UpdateGroup(t.Context(), p.actor, p.ref, id, true, func(g store.Group) (store.Group, store.MemberDelta, error) {
+	_, res, err = p.UpdateGroup(t.Context(), p.actor, p.ref, id, false, func(g store.Group) (store.Group, store.MemberDelta, error) {
 		return g, delta, nil
 	})
 	return res, err
