@@ -230,3 +230,40 @@ func TestTheLogSurvivesAnotherServer(t *testing.T) {
 		t.Errorf("a cursor of the other server: got %v, want %v", err, store.ErrCursor)
 	}
 }
+
+// TestLostStatement has the database refuse one of many statements that wait for each
+// other, as it runs or as it is prepared: nothing is written, however many they are.
+func TestLostStatement(t *testing.T) {
+	onBoth(t, func(t *testing.T, url string) {
+		p := acme(t, open(t, url, store.Options{}))
+		create := func(name string, addresses int) error {
+			u := person(name, true)
+			for i := range addresses {
+				u.Emails = append(u.Emails, fmt.Sprintf("%s%d@corp.example", name, i))
+			}
+			return p.Write(t.Context(), p.actor, func(tx *store.Tx) error {
+				_, err := tx.CreateUser(t.Context(), p.ref, u)
+				return err
+			})
+		}
+		if err := create("ann", 1); err != nil {
+			t.Fatal(err)
+		}
+		db := raw(t, url)
+		before := column(t, db, `SELECT id FROM changes ORDER BY id`)
+		for n := range 20 {
+			if err := create("ann", n); !errors.Is(err, store.ErrTaken) {
+				t.Errorf("another ann with %d addresses: got %v, want that the name is taken", n, err)
+			}
+		}
+		mustExec(t, db, `DROP TABLE user_emails`)
+		for n := range 20 {
+			if err := create("bob", n); err == nil {
+				t.Errorf("bob with %d addresses that can't be kept: got no error", n)
+			}
+		}
+		if after := column(t, db, `SELECT id FROM changes ORDER BY id`); !slices.Equal(after, before) {
+			t.Errorf("log: got %v, want %v", after, before)
+		}
+	})
+}

@@ -237,10 +237,14 @@ func (s *Store) run(w *work, j *job) {
 
 // exec runs a statement and gives the number of rows it touched.
 func (tx *Tx) exec(ctx context.Context, query string, args ...any) (int, error) {
+	if tx.failed != nil {
+		return 0, tx.failed // SQLite may have ended the transaction: this would be one of its own
+	}
 	d := tx.pool.dialect
 	st, release, err := tx.prepare(ctx, query)
 	if err != nil {
-		return 0, d.classify(err)
+		tx.failed = d.classify(err)
+		return 0, tx.failed
 	}
 	defer release()
 	res, err := st.ExecContext(tx.context(ctx), args...)
@@ -294,7 +298,7 @@ func (tx *Tx) flush(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	return tx.failed // perhaps of those that were too many to wait any longer
 }
 
 // together makes one statement of many. The rows of one INSERT go into one.
