@@ -44,6 +44,7 @@ var errMoved = errors.New("the group has changed")
 type heldError struct {
 	tenant TenantID
 	group  GroupID
+	hold   *hold // nil when it isn't this process that changes it
 }
 
 func (e heldError) Error() string { return "group " + string(e.group) + " is being changed" }
@@ -58,6 +59,8 @@ type steps struct {
 	// parts are what is left to be done; of the one under way, all of it.
 	parts []portion
 	done  membersDetail
+	// recount says that done may not be all, as when another process has done some of it.
+	recount bool
 }
 
 // portion are users who come and who go.
@@ -93,20 +96,28 @@ func (s *Store) enter(ctx context.Context, tenant TenantID, group GroupID) (*hol
 			s.holds.of[group] = h
 		}
 		s.holds.mu.Unlock()
-		select {
-		case h.turn <- struct{}{}:
-		case <-ctx.Done():
-			return nil, s.write.dialect.classify(ctx.Err())
+		if err := s.take(ctx, h); err != nil {
+			return nil, err
 		}
-		if h.over {
-			<-h.turn
-			continue
-		}
-		if err := s.tidy(ctx, h, tenant, group); err != nil {
+		if !h.over {
+			err := s.tidy(ctx, h, tenant, group)
+			if err == nil {
+				return h, nil
+			}
 			s.leave(h, group)
 			return nil, err
 		}
-		return h, nil
+		s.leave(h, group)
+	}
+}
+
+// take takes the turn of a hold, which may be over then.
+func (s *Store) take(ctx context.Context, h *hold) error {
+	select {
+	case h.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return s.write.dialect.classify(ctx.Err())
 	}
 }
 
@@ -128,7 +139,7 @@ func (s *Store) tidy(ctx context.Context, h *hold, tenant TenantID, group GroupI
 // leave gives the turn to the next. The hold is over unless something is left to be
 // done.
 func (s *Store) leave(h *hold, group GroupID) {
-	if h.steps == nil {
+	if h.steps == nil && !h.over {
 		h.over = true
 		s.holds.mu.Lock()
 		delete(s.holds.of, group)
@@ -137,30 +148,37 @@ func (s *Store) leave(h *hold, group GroupID) {
 	<-h.turn
 }
 
-// standBack waits until a group can be changed again.
+// standBack waits until a group can be changed again. Those who wait for a hold don't
+// hold the group themselves, so that none of them is in the way of the others.
 func (s *Store) standBack(ctx context.Context, of heldError) error {
-	h, err := s.enter(ctx, of.tenant, of.group)
-	if err == nil {
-		s.leave(h, of.group)
+	if of.hold == nil {
+		h, err := s.enter(ctx, of.tenant, of.group)
+		if err == nil {
+			s.leave(h, of.group)
+		}
+		return err
 	}
-	return err
+	if err := s.take(ctx, of.hold); err != nil {
+		return err
+	}
+	defer s.leave(of.hold, of.group)
+	if of.hold.over {
+		return nil
+	}
+	return s.tidy(ctx, of.hold, of.tenant, of.group)
 }
 
 // left reads what is left of a change of a group, which a process that died or another
 // one has begun: to do the same step twice does no harm. It is nil if there is nothing.
-func (s *Store) left(ctx context.Context, tenant TenantID, group GroupID) (all *steps, err error) {
-	err = s.agree(ctx, func(r reader) error {
-		all = &steps{group: group, conn: ConnectionRef{Tenant: tenant}, actor: Actor{Tenant: tenant}}
+func (s *Store) left(ctx context.Context, tenant TenantID, group GroupID) (*steps, error) {
+	all := &steps{group: group, conn: ConnectionRef{Tenant: tenant}, actor: Actor{Tenant: tenant}, recount: true}
+	err := s.agree(ctx, func(r reader) error {
 		err := r.row(ctx, []any{&all.change, &all.conn.ID, &all.deletes, &all.actor.Kind, &all.actor.ID, &all.actor.RequestID},
 			`SELECT change_id, connection_id, deletes, actor_kind, actor_id, request_id FROM unfinished WHERE tenant_id = ? AND group_id = ?`, tenant, group)
-		if errors.Is(err, ErrNotFound) {
-			all = nil
-			return nil
-		}
 		if err != nil {
 			return err
 		}
-		err = r.each(ctx, func(rows *sqlx.Rows) error {
+		return r.each(ctx, func(rows *sqlx.Rows) error {
 			var p portion
 			var come, gone []byte
 			err := rows.Scan(&p.number, &come, &gone)
@@ -170,16 +188,25 @@ func (s *Store) left(ctx context.Context, tenant TenantID, group GroupID) (all *
 			all.parts = append(all.parts, p)
 			return err
 		}, `SELECT part, come, gone FROM unfinished_parts WHERE tenant_id = ? AND change_id = ? ORDER BY part`, tenant, all.change)
-		if err != nil {
-			return err
-		}
-		return r.row(ctx, []any{&all.done.Added, &all.done.Removed}, `SELECT
-			(SELECT COUNT(*) FROM members WHERE tenant_id = ? AND group_id = ? AND change_id = ?)
-				+ (SELECT COUNT(*) FROM members_past WHERE tenant_id = ? AND group_id = ? AND change_id = ?),
-			(SELECT COUNT(*) FROM members_past WHERE tenant_id = ? AND group_id = ? AND end_change_id = ?)`,
-			tenant, group, all.change, tenant, group, all.change, tenant, group, all.change)
 	})
-	return all, err
+	if errors.Is(err, ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err // some of it would be taken for all
+	}
+	return all, nil
+}
+
+// count counts who has come and gone by a change, whoever did it.
+func (r reader) count(ctx context.Context, all *steps) (done membersDetail, err error) {
+	tenant, group := all.conn.Tenant, all.group
+	err = r.row(ctx, []any{&done.Added, &done.Removed}, `SELECT
+		(SELECT COUNT(*) FROM members WHERE tenant_id = ? AND group_id = ? AND change_id = ?)
+			+ (SELECT COUNT(*) FROM members_past WHERE tenant_id = ? AND group_id = ? AND change_id = ?),
+		(SELECT COUNT(*) FROM members_past WHERE tenant_id = ? AND group_id = ? AND end_change_id = ?)`,
+		tenant, group, all.change, tenant, group, all.change, tenant, group, all.change)
+	return done, err
 }
 
 // FinishChanges finishes what a process that died has left half done. Call it when
@@ -227,7 +254,7 @@ func (tx *Tx) free(g Group) error {
 	tx.store.holds.mu.Unlock()
 	switch {
 	case h != tx.hold || h == nil && g.Unfinished != "":
-		return heldError{tx.actor.Tenant, g.ID}
+		return heldError{tx.actor.Tenant, g.ID, h}
 	case g.Unfinished != "": // by another process
 		return errMoved
 	}
@@ -265,30 +292,49 @@ func (s *Store) UpdateGroup(ctx context.Context, actor Actor, c ConnectionRef, i
 		return Group{}, res, err
 	}
 	defer s.leave(h, id)
-	for {
-		var p plan
-		if err := s.agree(ctx, func(r reader) (err error) {
-			p, err = r.plan(ctx, c, id, change)
-			return err
-		}); err != nil {
-			return Group{}, res, err
-		}
-		begun := s.stepsOf(actor, c, id, &p)
-		g, res, err = s.beginSteps(ctx, h, begun, func(tx *Tx) (Group, MembersResult, error) {
-			return tx.UpdateGroup(ctx, c, id, func(now Group) (Group, MemberDelta, error) {
-				if now.Version != p.before.Version {
-					return now, MemberDelta{}, errMoved
-				}
-				return p.after, p.first, nil
+	for n := 1; ; n++ {
+		if n <= mostPlans {
+			g, res, err = s.updateInSteps(ctx, h, actor, c, id, change)
+		} else {
+			err = s.WriteLong(ctx, actor, func(tx *Tx) (err error) {
+				tx.hold = h
+				g, res, err = tx.UpdateGroup(ctx, c, id, change)
+				return err
 			})
-		})
+		}
 		if !errors.Is(err, errMoved) {
-			return g, p.result(res), err
+			return g, res, err
 		}
 		if err := s.tidy(ctx, h, c.Tenant, id); err != nil {
 			return Group{}, res, err
 		}
 	}
+}
+
+// mostPlans is how often a change is worked out beside the writers. When members are
+// deleted meanwhile, each time, it is made in one transaction after all.
+const mostPlans = 3
+
+// updateInSteps is UpdateGroup for whoever has the turn of the group. errMoved says that
+// it has become another while the change was worked out.
+func (s *Store) updateInSteps(ctx context.Context, h *hold, actor Actor, c ConnectionRef, id GroupID,
+	change func(Group) (Group, MemberDelta, error)) (g Group, res MembersResult, err error) {
+	var p plan
+	if err := s.agree(ctx, func(r reader) (err error) {
+		p, err = r.plan(ctx, c, id, change)
+		return err
+	}); err != nil {
+		return Group{}, res, err
+	}
+	g, res, err = s.beginSteps(ctx, h, s.stepsOf(actor, c, id, &p), func(tx *Tx) (Group, MembersResult, error) {
+		return tx.UpdateGroup(ctx, c, id, func(now Group) (Group, MemberDelta, error) {
+			if now.Version != p.before.Version {
+				return now, MemberDelta{}, errMoved
+			}
+			return p.after, p.first, nil
+		})
+	})
+	return g, p.result(res), err
 }
 
 // CreateGroup is Tx.CreateGroup in a transaction of its own, or in several: see
@@ -360,8 +406,8 @@ func (s *Store) DeleteGroupIf(ctx context.Context, actor Actor, c ConnectionRef,
 			if g, err = tx.group(ctx, c, id, ""); err == nil {
 				err = tx.free(g)
 			}
-			if err == nil && g.Version != p.before.Version {
-				err = errMoved
+			if err == nil {
+				err = allowed(g) // whoever isn't a member any more does no harm
 			}
 			return g, res, err
 		})
@@ -431,7 +477,10 @@ func (r reader) plan(ctx context.Context, c ConnectionRef, id GroupID, change fu
 // planMembers does so for the members.
 func (r reader) planMembers(ctx context.Context, c ConnectionRef, id GroupID, delta MemberDelta) (p plan, err error) {
 	add, unknown := splitIDs(delta.Add)
-	remove, _ := splitIDs(delta.Remove)
+	var remove []string
+	if !delta.Replace {
+		remove, _ = splitIDs(delta.Remove)
+	}
 	p.unknown = unknown
 	d := r.pool.dialect
 	ids := func(query string, args ...any) (set map[string]bool) {
@@ -611,8 +660,9 @@ func (s *Store) finish(ctx context.Context, h *hold) (g Group, err error) {
 		part := all.parts[0]
 		for n, last := 0, max(len(part.come)-1, len(part.gone)-1, 0)/s.sizes.step; n <= last; n++ {
 			var came, went int
+			come, gone := cutOut(part.come, n, s.sizes.step), cutOut(part.gone, n, s.sizes.step)
 			err := step(true, func(tx *Tx) (err error) {
-				came, went, err = tx.step(ctx, all, cutOut(part.come, n, s.sizes.step), cutOut(part.gone, n, s.sizes.step))
+				came, went, err = tx.step(ctx, all, come, gone)
 				if n == last {
 					tx.later(`DELETE FROM unfinished_parts WHERE tenant_id = ? AND change_id = ? AND part = ?`, all.conn.Tenant, all.change, part.number)
 				}
@@ -623,6 +673,12 @@ func (s *Store) finish(ctx context.Context, h *hold) (g Group, err error) {
 			}
 			all.done.Added += came
 			all.done.Removed += went
+			all.recount = all.recount || came < len(come) || went < len(gone)
+		}
+	}
+	if all.recount {
+		if all.done, err = s.count(ctx, all); err != nil {
+			return g, err
 		}
 	}
 	err = step(false, func(tx *Tx) error {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"gatehouse/store"
@@ -168,5 +169,176 @@ func (p place) verified(t *testing.T, when string) {
 	findings, err := p.Verify(t.Context())
 	if err != nil || len(findings) > 0 {
 		t.Errorf("verify %s: got %v, %v, want nothing", when, findings, err)
+	}
+}
+
+// TestUnreadParts has the database refuse to say what is left of a change, and then say
+// it: all of it is done.
+func TestUnreadParts(t *testing.T) {
+	t.Parallel()
+	url, ctx := sqliteURL(t), t.Context()
+	s := open(t, url, store.Options{}).SetSteps(2, 1, 1)
+	p := acme(t, s)
+	ids := p.addSome(t, 9)
+	crew, _, err := s.CreateGroup(ctx, p.actor, p.ref, team("crew"), ids[:6])
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := raw(t, url)
+	mustExec(t, db, `CREATE TRIGGER stop BEFORE DELETE ON members BEGIN SELECT RAISE(ABORT, 'the disk is full'); END`)
+	change := func(s *store.Store, delta store.MemberDelta) error {
+		_, _, err := s.UpdateGroup(ctx, p.actor, p.ref, crew.ID, false, func(g store.Group) (store.Group, store.MemberDelta, error) { return g, delta, nil })
+		return err
+	}
+	if err := change(s, store.MemberDelta{Replace: true, Add: ids[3:]}); err == nil {
+		t.Fatal("got no error, want the disk to be full")
+	}
+	mustExec(t, db, `DROP TRIGGER stop`, `UPDATE unfinished_parts SET come = '!' || come WHERE part = 1`)
+
+	next := open(t, url, store.Options{})
+	if err := change(next, store.MemberDelta{Add: ids[8:]}); err == nil {
+		t.Fatal("got no error, want one of the part that can't be read")
+	}
+	mustExec(t, db, `UPDATE unfinished_parts SET come = substr(come, 2) WHERE part = 1`)
+	if err := change(next, store.MemberDelta{Add: ids[8:]}); err != nil {
+		t.Fatal(err)
+	}
+	var want []string
+	for _, id := range ids[3:] {
+		want = append(want, string(id))
+	}
+	if got := column(t, db, `SELECT user_id FROM members ORDER BY user_id`); !slices.Equal(got, want) {
+		t.Errorf("members: got %v, want %v", got, want)
+	}
+}
+
+// TestLargeChangeBesideLeavers exchanges a group while its members are deleted one after
+// the other: it doesn't wait for the last of them.
+func TestLargeChangeBesideLeavers(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	s := open(t, sqliteURL(t), store.Options{}).SetSteps(2, 50, 200)
+	p := acme(t, s)
+	ids := p.addSome(t, 700)
+	crew, _, err := s.CreateGroup(ctx, p.actor, p.ref, team("crew"), ids[:690])
+	if err != nil {
+		t.Fatal(err)
+	}
+	done, begun := make(chan error, 1), make(chan bool)
+	gone := 0
+	for i, id := range ids[:680] {
+		p.write(t, func(tx *store.Tx) error { return tx.DeleteUser(ctx, p.ref, store.UserID(id)) })
+		if i == 0 {
+			go func() {
+				close(begun)
+				_, _, err := s.UpdateGroup(ctx, p.actor, p.ref, crew.ID, true, func(g store.Group) (store.Group, store.MemberDelta, error) {
+					return g, store.MemberDelta{Replace: true, Add: ids[680:]}, nil
+				})
+				done <- err
+			}()
+			<-begun
+		}
+		if len(done) > 0 {
+			gone = i + 1
+			break
+		}
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if gone == 0 {
+		t.Error("the change was made when nobody was left to be deleted")
+	}
+	t.Logf("%d were deleted meanwhile", gone)
+	p.verified(t, "at the end")
+}
+
+// TestTwoProcessesOnOneChange has another process finish what one is in the middle of: it
+// is done once, and the log says how many came and went.
+func TestTwoProcessesOnOneChange(t *testing.T) {
+	t.Parallel()
+	url, ctx := sqliteURL(t), t.Context()
+	s, other := open(t, url, store.Options{}).SetSteps(2, 1, 5), open(t, url, store.Options{}).SetSteps(2, 1, 5)
+	p := acme(t, s)
+	ids := p.addSome(t, 40)
+	crew, _, err := s.CreateGroup(ctx, p.actor, p.ref, team("crew"), ids[:20])
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := p.lastChange(t)
+	var helping sync.WaitGroup
+	over := make(chan struct{})
+	helping.Go(func() {
+		for {
+			select {
+			case <-over:
+				return
+			default:
+			}
+			if err := other.FinishChanges(ctx); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	})
+	const rounds = 30
+	for n := range rounds {
+		members := [][]store.MemberID{ids[20:], ids[:20]}[n%2]
+		_, _, err := s.UpdateGroup(ctx, p.actor, p.ref, crew.ID, true, func(g store.Group) (store.Group, store.MemberDelta, error) {
+			return g, store.MemberDelta{Replace: true, Add: members}, nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var want []string
+		for _, id := range members {
+			want = append(want, string(id))
+		}
+		if got := column(t, s.DB(), `SELECT user_id FROM members ORDER BY user_id`); !slices.Equal(got, want) {
+			t.Fatalf("round %d: got %v, want %v", n, got, want)
+		}
+	}
+	close(over)
+	helping.Wait()
+	details := column(t, s.DB(), `SELECT detail FROM changes WHERE subject_id = ? AND seq > ?`, crew.ID, before)
+	if want := slices.Repeat([]string{`{"added":20,"removed":20}`}, rounds); !slices.Equal(details, want) {
+		t.Errorf("log: got %v, want %v", details, want)
+	}
+	p.verified(t, "at the end")
+}
+
+// TestCountOfTwoProcesses has each of two processes do a part of a change, and the first
+// one its end: the log says what both did.
+func TestCountOfTwoProcesses(t *testing.T) {
+	t.Parallel()
+	url, ctx := sqliteURL(t), t.Context()
+	s, other := open(t, url, store.Options{}).SetSteps(2, 1, 9), open(t, url, store.Options{}).SetSteps(2, 1, 9)
+	p := acme(t, s)
+	ids := p.addSome(t, 9)
+	crew, _, err := s.CreateGroup(ctx, p.actor, p.ref, team("crew"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, before := raw(t, url), p.lastChange(t)
+	add := func(s *store.Store) error {
+		_, _, err := s.UpdateGroup(ctx, p.actor, p.ref, crew.ID, true, func(g store.Group) (store.Group, store.MemberDelta, error) {
+			return g, store.MemberDelta{Add: ids}, nil
+		})
+		return err
+	}
+	for i, s := range []*store.Store{s, other} {
+		mustExec(t, db, `DROP TRIGGER IF EXISTS stop`,
+			fmt.Sprintf(`CREATE TRIGGER stop BEFORE INSERT ON members WHEN NEW.user_id = '%s' BEGIN SELECT RAISE(ABORT, 'the disk is full'); END`, ids[3*i+3]))
+		if err := add(s); err == nil {
+			t.Fatal("got no error, want the disk to be full")
+		}
+	}
+	mustExec(t, db, `DROP TRIGGER stop`)
+	if err := add(s); err != nil {
+		t.Fatal(err)
+	}
+	details := column(t, db, `SELECT detail FROM changes WHERE subject_id = ? AND seq > ?`, crew.ID, before)
+	if want := []string{`{"added":9,"removed":0}`}; !slices.Equal(details, want) {
+		t.Errorf("log: got %v, want %v", details, want)
 	}
 }
