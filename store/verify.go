@@ -130,6 +130,12 @@ var verifyQueries = []verification{
 		AND NOT EXISTS (SELECT 1 FROM unfinished f WHERE f.tenant_id = m.tenant_id AND f.change_id = m.end_change_id)
 		UNION ALL SELECT 'group ' || CAST(m.group_id AS text) || ' member ' || CAST(m.member_id AS text) FROM subgroups_past m
 		LEFT JOIN changes c ON c.tenant_id = m.tenant_id AND c.id = m.end_change_id WHERE c.id IS NULL`},
+	{"a group in the middle of a change is in the middle of one that will be finished", `
+		SELECT 'group ' || CAST(g.id AS text) FROM groups g
+		LEFT JOIN unfinished f ON f.tenant_id = g.tenant_id AND f.group_id = g.id AND f.change_id = g.unfinished
+		WHERE g.unfinished IS NOT NULL AND f.group_id IS NULL
+		UNION ALL SELECT 'group ' || CAST(f.group_id AS text) FROM unfinished f
+		LEFT JOIN groups g ON g.tenant_id = f.tenant_id AND g.id = f.group_id AND g.unfinished = f.change_id WHERE g.id IS NULL`},
 	{"the users and groups of each connection are as many as were counted", `
 		SELECT 'connection ' || CAST(c.id AS text) || ' ' || k.kind FROM connections c
 		JOIN (SELECT 'user' AS kind UNION ALL SELECT 'group') k ON TRUE

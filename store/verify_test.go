@@ -33,6 +33,9 @@ func TestVerifyFindsDamage(t *testing.T) {
 		{check: "the past ends after it began", damage: `UPDATE members_past SET until = since - 1`},
 		{check: "memberships began with a change in the log", damage: `UPDATE members SET change_id = '` + nobody + `'`},
 		{check: "memberships ended with a change in the log", damage: `UPDATE members_past SET end_change_id = '` + nobody + `'`},
+		{check: "a group in the middle of a change is in the middle of one that will be finished", damage: `UPDATE groups SET unfinished = '` + nobody + `'`},
+		{check: "a group in the middle of a change is in the middle of one that will be finished", damage: `INSERT INTO unfinished
+			SELECT tenant_id, id, connection_id, id, FALSE, '', '', '' FROM groups`},
 		{check: "e-mail keys belong to a user of the connection", damage: `UPDATE user_emails SET user_id = '` + nobody + `' WHERE value_key LIKE 'ann%'`},
 		{check: "people are found by the words of their names, and by no others", damage: `DELETE FROM user_words WHERE word = 'smit'`},
 		{check: "people are found by the words of their names, and by no others", damage: `UPDATE user_words SET word = 'eve' WHERE word = 'smit'`},
@@ -98,7 +101,7 @@ func TestVerifyFindsDamage(t *testing.T) {
 
 // spoilt are the tables that damages touch.
 var spoilt = []string{"policies", "sites", "sites_past", "grants", "grants_past", "people", "people_past",
-	"users", "users_past", "user_emails", "user_words", "groups", "groups_past", "members", "members_past", "changes", "review_people"}
+	"users", "users_past", "user_emails", "user_words", "groups", "groups_past", "members", "members_past", "changes", "review_people", "unfinished"}
 
 // sound fills a database with something of every kind.
 func sound(t *testing.T, s *store.Store) {
