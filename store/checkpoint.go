@@ -12,7 +12,8 @@ import (
 const (
 	// checkpointEvery is how many written rows it takes, each some pages of the log.
 	checkpointEvery = 500
-	// longestLog is in pages of 4 KiB.
+	// longestLog is in pages of 4 KiB. A reader who takes long can make it longer; four
+	// times as much is kept of the file afterwards.
 	longestLog = 4000
 )
 

@@ -227,7 +227,7 @@ func openSQLite(url string) (read, write *pool, err error) {
 		db.SetMaxIdleConns(conns)
 		return newPool(sqliteDialect, db), nil
 	}
-	if write, err = open(1, fmt.Sprintf("&_pragma=wal_autocheckpoint(%d)", longestLog)); err != nil {
+	if write, err = open(1, fmt.Sprintf("&_pragma=wal_autocheckpoint(%d)&_pragma=journal_size_limit(%d)", longestLog, 4*longestLog*4096)); err != nil {
 		return nil, nil, err
 	}
 	// Mapped as far as SQLite can, since what isn't is copied for every read.

@@ -597,6 +597,9 @@ func (s *Store) beginSteps(ctx context.Context, h *hold, all *steps, first func(
 	if err == nil {
 		err = s.Write(ctx, all.actor, func(tx *Tx) error {
 			tx.hold = h
+			if err = tx.written(ctx, all); err != nil {
+				return err
+			}
 			if g, res, err = first(tx); err == nil && inSteps {
 				tx.insert(`unfinished (tenant_id, change_id, connection_id, group_id, deletes, actor_kind, actor_id, request_id)`,
 					all.conn.Tenant, all.change, all.conn.ID, all.group, all.deletes, all.actor.Kind, all.actor.ID, all.actor.RequestID)
@@ -621,6 +624,20 @@ func (s *Store) beginSteps(ctx context.Context, h *hold, all *steps, first func(
 		err = nil
 	}
 	return g, res, err
+}
+
+// written is ErrUnavailable when what was written down is no longer all there: a machine
+// slept for an hour, and FinishChanges took it for something that never began.
+func (tx *Tx) written(ctx context.Context, all *steps) error {
+	if len(all.parts) == 0 {
+		return nil
+	}
+	var n int
+	err := tx.row(ctx, []any{&n}, `SELECT COUNT(*) FROM unfinished_parts WHERE tenant_id = ? AND change_id = ?`, all.conn.Tenant, all.change)
+	if err == nil && n != len(all.parts) {
+		err = fmt.Errorf("%w: %d of %d parts of the change of group %s are there", ErrUnavailable, n, len(all.parts), all.group)
+	}
+	return err
 }
 
 // forget removes what was written down of a change that doesn't begin.

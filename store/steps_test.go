@@ -3,6 +3,7 @@ package store_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -136,6 +137,34 @@ func TestPartsOfNothing(t *testing.T) {
 	if left := column(t, db, `SELECT change_id FROM unfinished_parts`); !slices.Equal(left, []string{young}) {
 		t.Errorf("got %v left, want %s", left, young)
 	}
+}
+
+// TestPartsThatAreGone has what was written down disappear before the change begins.
+func TestPartsThatAreGone(t *testing.T) {
+	t.Parallel()
+	url := sqliteURL(t)
+	s := open(t, url, store.Options{}).SetSteps(2, 1, 2)
+	p := acme(t, s)
+	ids := p.addSome(t, 6)
+	g, _, err := s.CreateGroup(t.Context(), p.actor, p.ref, team("crew"), ids[:2])
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := raw(t, url)
+	mustExec(t, db, `CREATE TRIGGER gone AFTER INSERT ON unfinished_parts WHEN NEW.part = 0 BEGIN DELETE FROM unfinished_parts; END`)
+	if _, _, err := s.CreateGroup(t.Context(), p.actor, p.ref, team("fresh"), ids); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("create: got %v, want %v", err, store.ErrUnavailable)
+	}
+	_, _, err = s.UpdateGroup(t.Context(), p.actor, p.ref, g.ID, true, func(g store.Group) (store.Group, store.MemberDelta, error) {
+		return g, store.MemberDelta{Replace: true, Add: ids[2:]}, nil
+	})
+	if !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("replace: got %v, want %v", err, store.ErrUnavailable)
+	}
+	if got := column(t, db, `SELECT group_id || user_id FROM members ORDER BY 1`); !slices.Equal(got, []string{string(g.ID) + string(ids[0]), string(g.ID) + string(ids[1])}) {
+		t.Errorf("got members %v, want the first two of the crew", got)
+	}
+	p.verified(t, "at the end")
 }
 
 // addSome makes users and gives their ids in order.

@@ -134,9 +134,13 @@ func (s *server) keepFinished(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		if err := s.store.FinishChanges(ctx); err != nil && ctx.Err() == nil {
-			s.log.Warn("a change of a large group can't be finished just now", "error", err)
-		}
+		s.finishChanges(ctx)
+	}
+}
+
+func (s *server) finishChanges(ctx context.Context) {
+	if err := s.store.FinishChanges(ctx); err != nil && ctx.Err() == nil {
+		s.log.Warn("a change of a large group can't be finished just now", "error", err)
 	}
 }
 
@@ -148,9 +152,7 @@ func (s *server) run(ctx context.Context, l net.Listener, ready func(addr string
 		return err
 	}
 	// Nobody shall see what a process that was killed has left half done.
-	if err := s.store.FinishChanges(ctx); err != nil {
-		return fmt.Errorf("finish what was begun: %w", err)
-	}
+	s.finishChanges(ctx)
 	m := newMetrics(s)
 	main := &http.Server{
 		Handler:           web.Log(s.log, m.observe, web.Behind(s.proxies(), mux)),
