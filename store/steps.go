@@ -640,10 +640,13 @@ func (tx *Tx) written(ctx context.Context, all *steps) error {
 	return err
 }
 
-// forget removes what was written down of a change that doesn't begin.
+// forget removes what was written down of a change that doesn't begin: one that did,
+// though its commit failed, keeps it.
 func (s *Store) forget(ctx context.Context, all *steps) error {
 	return s.Write(context.WithoutCancel(ctx), all.actor, func(tx *Tx) error {
-		tx.later(`DELETE FROM unfinished_parts WHERE tenant_id = ? AND change_id = ?`, all.conn.Tenant, all.change)
+		tx.later(`DELETE FROM unfinished_parts WHERE tenant_id = ? AND change_id = ?
+			AND NOT EXISTS (SELECT 1 FROM unfinished u WHERE u.tenant_id = unfinished_parts.tenant_id AND u.change_id = unfinished_parts.change_id)`,
+			all.conn.Tenant, all.change)
 		return nil
 	})
 }
