@@ -17,6 +17,11 @@ func (s *Store) SetSteps(whole, step, part int) *Store {
 	return s
 }
 
+// Forget removes what was written down of a change that never began.
+func (s *Store) Forget(ctx context.Context, actor Actor, change ChangeID) error {
+	return s.forget(ctx, &steps{conn: ConnectionRef{Tenant: actor.Tenant}, actor: actor, change: change})
+}
+
 // UpdateAtOnce changes members by one statement, and reports whether it did.
 func (s *Store) UpdateAtOnce(ctx context.Context, actor Actor, c ConnectionRef, id GroupID, change func(Group) (Group, MemberDelta, error)) (Group, MembersResult, bool, error) {
 	return s.updateAtOnce(ctx, actor, c, id, change)
