@@ -154,6 +154,8 @@ func largeGroup(t *testing.T, s *store.Store) {
 		{"one more keeps the other 5,000", store.MemberDelta{Add: memberIDs(ids[5000:]...)}, ids},
 		{"one less keeps the other 5,000", store.MemberDelta{Remove: memberIDs(ids[:1]...)}, ids[1:]},
 		{"replaced by all", store.MemberDelta{Replace: true, Add: memberIDs(ids...)}, ids},
+		{"exactly two pages", store.MemberDelta{Replace: true, Add: memberIDs(ids[:4000]...)}, ids[:4000]},
+		{"replaced by all again", store.MemberDelta{Replace: true, Add: memberIDs(ids...)}, ids},
 		{"4,000 go", store.MemberDelta{Remove: memberIDs(ids[:4000]...)}, ids[4000:]},
 		{"replaced by half", store.MemberDelta{Replace: true, Add: memberIDs(ids[:2500]...)}, ids[:2500]},
 	} {
