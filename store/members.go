@@ -269,7 +269,11 @@ func (r reader) eachMemberOf(ctx context.Context, tenant TenantID, group string,
 			return fmt.Errorf("members of group %s behind %s: %d bytes for %d ids", group, last, len(page), n)
 		}
 		for id := range slices.Chunk(page, d.packedSize) {
-			last = d.unpacked(id)
+			next := d.unpacked(id)
+			if next <= last {
+				return fmt.Errorf("members of group %s: %s comes after %s", group, next, last)
+			}
+			last = next
 			if err := f(GroupID(group), UserID(last)); err != nil {
 				return err
 			}
