@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
-	"sync"
 	"time"
 
 	"gatehouse/access"
@@ -121,21 +120,7 @@ func csvRows(ctx context.Context, w *world, j job) ([]row, error) {
 		return nil, err
 	}
 	var began, took time.Duration
-	most := before
-	done := make(chan struct{})
-	var watch sync.WaitGroup
-	watch.Go(func() {
-		for tick := time.Tick(5 * time.Millisecond); ; {
-			if now, err := memory(pid, ownMemory); err == nil {
-				most = max(most, now)
-			}
-			select {
-			case <-tick:
-			case <-done:
-				return
-			}
-		}
-	})
+	most := watchMemory(pid)
 	for range w.rounds {
 		var whole time.Duration
 		if _, whole, err = c.answered(file); err != nil {
@@ -143,8 +128,7 @@ func csvRows(ctx context.Context, w *world, j job) ([]row, error) {
 		}
 		began, took = max(began, c.began), max(took, whole)
 	}
-	close(done)
-	watch.Wait()
+	peak := max(before, most())
 	if err != nil {
 		return nil, err
 	}
@@ -156,7 +140,7 @@ func csvRows(ctx context.Context, w *world, j job) ([]row, error) {
 	return []row{
 		of("until the first byte", atMost(200), millis(began), "ms"),
 		of("until the last", target{}, millis(took), "ms"),
-		of("memory on top", atMost(32), mebi(most-before), "MiB"),
+		of("memory on top", atMost(32), mebi(peak-before), "MiB"),
 	}, nil
 }
 

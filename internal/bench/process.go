@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -322,7 +323,6 @@ func parseStat(line string) (procStat, error) {
 // The figures of memory that the kernel keeps for a process.
 const (
 	residentMemory = "VmRSS:"
-	peakMemory     = "VmHWM:"   // of the resident memory since resetPeak
 	ownMemory      = "RssAnon:" // resident, without files that are mapped into it
 )
 
@@ -341,9 +341,29 @@ func memory(pid int, figure string) (int64, error) {
 	return 0, fmt.Errorf("process %d: no %s", pid, figure)
 }
 
-// resetPeak has peakMemory count from now on.
-func resetPeak(pid int) error {
-	return os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0)
+// watchMemory looks every 5 ms how much memory of its own a process has, until most is
+// called, which gives the most that it had.
+func watchMemory(pid int) (most func() int64) {
+	var seen int64
+	done := make(chan struct{})
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		for tick := time.Tick(5 * time.Millisecond); ; {
+			if now, err := memory(pid, ownMemory); err == nil {
+				seen = max(seen, now)
+			}
+			select {
+			case <-tick:
+			case <-done:
+				return
+			}
+		}
+	})
+	return func() int64 {
+		close(done)
+		watch.Wait()
+		return seen
+	}
 }
 
 // parentOf is the process that started pid.
