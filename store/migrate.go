@@ -48,22 +48,31 @@ func Migrate(ctx context.Context, url string) (version int64, err error) {
 		return 0, err
 	}
 	// PostgreSQL has a lock for this. SQLite's writers queue for the file, so
-	// that a late one finds the tables made and its second look says so.
+	// that a late one finds the tables made and its second look says so. With many
+	// at it, each migration can be made by another, and the file be locked at once.
+	began, reached := time.Now(), int64(-1)
 	for attempt := 0; ; attempt++ {
 		if version, err = p.GetDBVersion(ctx); err == nil && version > newest(p) {
 			return version, tooNew(version, newest(p))
+		}
+		if err == nil && version > reached {
+			reached, attempt = version, 0
 		}
 		if err == nil {
 			if _, err = p.Up(ctx); err == nil {
 				return newest(p), restored(ctx, write)
 			}
 		}
-		if attempt == 20 || ctx.Err() != nil || d.name == "postgres" {
+		locked := d.retryable(err) && time.Since(began) < lockedFor
+		if attempt >= 20 && !locked || ctx.Err() != nil || d.name == "postgres" {
 			return 0, fmt.Errorf("migrate %s: %w", redactURL(url), err)
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
 }
+
+// lockedFor is how long Migrate waits for others who have locked an SQLite file.
+const lockedFor = 30 * time.Second
 
 // restored finds a log that another PostgreSQL server counted the transactions of,
 // as after pg_restore, and lets what is there stand before all that comes. Cursors
