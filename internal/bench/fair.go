@@ -31,22 +31,27 @@ func fairJobs(z sizes) (list []job) {
 			{"200 GET a second", 5 * time.Millisecond, readModerately},
 			{"50 PATCH a second", 20 * time.Millisecond, patchModerately},
 		} {
-			list = append(list, job{
-				name: "fair", goal: "P11", title: "one tenant's " + quiet.title + ", another's " + d.title + " against quiet", conns: 8, every: quiet.every,
-				by: byTail, target: atMost(10).ofFigure(), prepare: fairJob(quiet.load, d.disturbance),
-			})
+			title := "one tenant's " + quiet.title + ", another's " + d.title
+			fair := job{name: "fair", goal: "P11", conns: 8, every: quiet.every, by: byTail}
+			fair.title, fair.target, fair.prepare = title+" against quiet", atMost(10).ofFigure(), fairJob(quiet.load, d.disturbance, false)
+			list = append(list, fair)
+			fair.title, fair.target, fair.prepare = title+" against the floor beside the same", target{}, fairJob(quiet.load, d.disturbance, true)
+			list = append(list, fair)
 		}
 	}
 	return list
 }
 
-func fairJob(load func(context.Context, *directory) (side, error), disturb disturbance) pairing {
+// fairJob has a load disturbed. Against it is the same load without that, or what a server
+// that does nothing but that load takes on the same machine and database while ours is
+// kept busy in the same way.
+func fairJob(load func(context.Context, *directory) (side, error), disturb disturbance, floor bool) pairing {
 	return func(ctx context.Context, w *world) (ours, against side, err error) {
 		quiet, err := w.neighbour(ctx)
 		if err != nil {
 			return ours, against, err
 		}
-		if against, err = load(ctx, quiet); err != nil {
+		if ours, err = load(ctx, quiet); err != nil {
 			return ours, against, err
 		}
 		if err := w.ours.needUsers(ctx, max(w.users, w.sizes.group*3/2)); err != nil {
@@ -57,10 +62,18 @@ func fairJob(load func(context.Context, *directory) (side, error), disturb distu
 			return ours, against, err
 		}
 		requests := disturb(w, group)
-		ours = against
+		against = ours
+		if floor {
+			if against, err = load(ctx, w.floor); err != nil {
+				return ours, against, err
+			}
+		}
 		ours.name, against.name = "disturbed", "quiet"
 		ours.beside = func(ctx context.Context) (end func() error, err error) {
 			return startDisturbing(ctx, w.ours.server, requests)
+		}
+		if floor {
+			against.name, against.beside = "floor", ours.beside
 		}
 		return ours, against, nil
 	}
