@@ -62,12 +62,15 @@ func (t *resourceType) derivedComparison(f store.Compare, base string) store.Fil
 		}
 		return same(f.Op, store.Compare{Attr: t.core.byName["id"].search(false), Op: store.Equal, Value: id})
 	case "meta.version":
-		number, ok := versionNumber(asked)
-		if !ok {
+		number, digest, ok := splitVersion(asked)
+		if !ok || (digest != "") != (t == userType) {
 			return same(f.Op, store.Or{})
 		}
 		op := f.Op
 		f.Attr.Type, f.Op, f.Value = store.TypeNumber, store.Equal, number
+		if t == userType {
+			return same(op, store.And{f, store.SameGroups{Digest: digest}})
+		}
 		return same(op, f)
 	case "members.$ref", "groups.$ref":
 		if !isText {
@@ -111,9 +114,13 @@ func (a *attribute) referredTo(address, base string) store.Filter {
 	return store.Or{}
 }
 
-// versionNumber is the number of a version that versionOf made of a group's.
-func versionNumber(version string) (float64, bool) {
-	digits := strings.TrimSuffix(strings.TrimPrefix(version, `W/"`), `"`)
-	number, err := strconv.ParseInt(digits, 10, 64)
-	return float64(number), err == nil && version == versionOf(number, nil)
+// splitVersion takes a version that versionOf made apart.
+func splitVersion(version string) (number float64, digest string, ok bool) {
+	digits, digest, _ := strings.Cut(strings.TrimSuffix(strings.TrimPrefix(version, `W/"`), `"`), ".")
+	n, err := strconv.ParseInt(digits, 10, 64)
+	whole := strconv.FormatInt(n, 10)
+	if digest != "" {
+		whole += "." + digest
+	}
+	return float64(n), digest, err == nil && version == `W/"`+whole+`"`
 }

@@ -1,8 +1,6 @@
 package scim
 
 import (
-	"crypto/sha256"
-	"encoding/base64"
 	"net/http"
 	"strconv"
 	"strings"
@@ -19,8 +17,8 @@ import (
 func versionOf(number int64, groups []byte) string {
 	out := strconv.AppendInt(append(make([]byte, 0, 32), `W/"`...), number, 10)
 	if groups != nil {
-		sum := sha256.Sum256(groups)
-		out = base64.RawURLEncoding.AppendEncode(append(out, '.'), sum[:6])
+		digest := store.Digest(groups)
+		out = append(append(out, '.'), digest[:]...)
 	}
 	return string(append(out, '"'))
 }

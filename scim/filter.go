@@ -434,9 +434,6 @@ func (p *parser) relation(a *attribute, op store.Op, value string, quoted bool) 
 	if !a.allows(op) {
 		return nil, invalid(scimerr.ScimTypeInvalidFilter, "%s cannot be compared with %q%s.", a.label, op, a.instead())
 	}
-	if !p.inPath && p.t == userType && a.label == "meta.version" {
-		return nil, invalid(scimerr.ScimTypeInvalidFilter, "meta.version of users can't be compared: it tells their groups, too, and is only made when they are read. Use meta.lastModified, or If-Match and If-None-Match.")
-	}
 	operand, err := a.operand(value, quoted)
 	if err != nil {
 		return nil, err

@@ -65,6 +65,13 @@ type dialect struct {
 	// of their ids, so that the same groups are the same text. Before it stands a +
 	// when one of them may be within others.
 	groupsOfUser string
+	// indirectGroup is an element of that array for a group g which a user is in through
+	// others only, and joined puts such elements, the column e of a query, one behind the
+	// other.
+	indirectGroup string
+	joined        func(query string) string
+	// digest is what Digest makes of a text.
+	digest func(text string) string
 	// wordRows is an INSERT of a row of user_words for each of some words. Its rows are
 	// tenants and users with a JSON array of words, for the reason of fewRows.
 	wordRows string
@@ -176,6 +183,9 @@ var sqliteDialect = &dialect{
 			|| json_group_array(json_object('value', id, 'display', display_name, 'type', 'direct'))
 		FROM (SELECT g.id, g.display_name, g.within FROM members m JOIN groups g ON g.tenant_id = m.tenant_id AND g.id = m.group_id
 			WHERE m.tenant_id = u.tenant_id AND m.user_id = u.id ORDER BY m.group_id))`,
+	indirectGroup: `json_object('value', g.id, 'display', g.display_name, 'type', 'indirect')`,
+	joined:        func(query string) string { return "SELECT group_concat(e, ',') FROM (" + query + ")" },
+	digest:        func(text string) string { return "gatehouse_digest(" + text + ")" },
 	wordRows: `INSERT INTO user_words (tenant_id, user_id, word)
 		SELECT v.column1, v.column2, w.value FROM (VALUES %s) v CROSS JOIN json_each(v.column3) w`,
 	splitUsers: `SELECT u.tenant_id, w.value AS word, u.id AS user_id FROM users u
@@ -275,6 +285,11 @@ var postgresDialect = &dialect{
 			|| COALESCE(CAST(json_agg(json_build_object('value', id, 'display', display_name, 'type', 'direct')) AS text), '[]')
 		FROM (SELECT g.id, g.display_name, g.within FROM members m JOIN groups g ON g.tenant_id = m.tenant_id AND g.id = m.group_id
 			WHERE m.tenant_id = u.tenant_id AND m.user_id = u.id ORDER BY m.group_id) g)`,
+	indirectGroup: `json_build_object('value', g.id, 'display', g.display_name, 'type', 'indirect')`,
+	joined:        func(query string) string { return "SELECT string_agg(CAST(e AS text), ',') FROM (" + query + ") e" },
+	digest: func(text string) string {
+		return "translate(encode(substring(sha256(convert_to(" + text + ", 'UTF8')) FOR 6), 'base64'), '+/', '-_')"
+	},
 	wordRows: `INSERT INTO user_words (tenant_id, user_id, word)
 		SELECT CAST(v.column1 AS uuid), CAST(v.column2 AS uuid), jsonb_array_elements_text(CAST(v.column3 AS jsonb)) FROM (VALUES %s) v`,
 	splitUsers: `SELECT DISTINCT u.tenant_id, w.word, u.id AS user_id FROM users u

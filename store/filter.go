@@ -38,12 +38,16 @@ type Some struct {
 	Where Filter
 }
 
-func (And) isFilter()     {}
-func (Or) isFilter()      {}
-func (Not) isFilter()     {}
-func (Compare) isFilter() {}
-func (Present) isFilter() {}
-func (Some) isFilter()    {}
+// SameGroups holds for a user whose Groups, all together, have a Digest.
+type SameGroups struct{ Digest string }
+
+func (And) isFilter()        {}
+func (Or) isFilter()         {}
+func (Not) isFilter()        {}
+func (Compare) isFilter()    {}
+func (Present) isFilter()    {}
+func (Some) isFilter()       {}
+func (SameGroups) isFilter() {}
 
 // Attr names an attribute of the searchable document.
 type Attr struct {

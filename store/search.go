@@ -273,6 +273,8 @@ func (ix index) scans(f Filter) int {
 		if path == "id" || exact && (ix.columns[path] != "" || ix.related[path] != "") {
 			return 0
 		}
+	case SameGroups:
+		return 8 // it takes that much longer
 	}
 	return 1
 }
@@ -298,10 +300,11 @@ type index struct {
 var userIndex = index{
 	table: "users", alias: "u", kind: "user", resourceType: "User", unique: "username", listed: groupsOfUser,
 	columns: map[string]string{
-		"username":    "u.user_name_key",
-		"externalid":  "u.external_id",
-		"displayname": "u.display_name_key",
-		"active":      "u.active",
+		"username":     "u.user_name_key",
+		"externalid":   "u.external_id",
+		"displayname":  "u.display_name_key",
+		"active":       "u.active",
+		"meta.version": "u.version",
 	},
 	times: map[string]string{"meta.created": "u.created_at", "meta.lastmodified": "u.modified_at"},
 	related: map[string]string{
@@ -388,6 +391,8 @@ func (w *clause) filter(f Filter, doc string) {
 		w.present(f.Attr, doc)
 	case Some:
 		w.some(f, doc)
+	case SameGroups:
+		w.add(w.dialect.digest(w.dialect.allGroupsOfUser())+" = ?", f.Digest)
 	}
 }
 

@@ -945,7 +945,7 @@ func badFilters() []badInput {
 		`userName eq true`, `active eq "maybe"`, "active eq 1", "active eq", "active gt true", `active co "t"`, `active sw true`, `name eq "x"`, `name.nope eq "x"`, `name[nope eq "x"]`, `addresses eq "x"`, `addresses.nope eq "x"`,
 		`emails.nope eq "x"`, `emails[nope eq "x"]`, `emails[type eq "work"`, `emails[type eq "work"].`, `emails[type eq "work"].nope eq "x"`, `emails[type eq "work"] eq "x"`, `emails[type eq "work"].value`, `emails[]`, `emails[type]`,
 		`emails[emails[type eq "x"]]`, `emails[emails.type eq "x"]`, `emails[type eq "work"] emails pr`, `emails.value[type eq "x"]`, `emails[primary eq "maybe"]`, `userName[value eq "x"]`,
-		`password eq "x"`, "password pr", `x509Certificates.value gt "x"`, `groups co "x"`, `groups[value sw "x"]`, `groups.$ref gt "x"`, `groups[$ref co "x"]`, `groups[primary eq true]`, `groups.display eq true`, `groups[type eq 5 display pr]`, `meta.version eq "W/\"1\""`, `meta.version ne "x"`, `members eq "x"`, groupURN + `:displayName eq "x"`, coreURN + `:nope eq "x"`, enterpriseURN + `:nope eq "x"`,
+		`password eq "x"`, "password pr", `x509Certificates.value gt "x"`, `groups co "x"`, `groups[value sw "x"]`, `groups.$ref gt "x"`, `groups[$ref co "x"]`, `groups[primary eq true]`, `groups.display eq true`, `groups[type eq 5 display pr]`, `meta.version gt "W/\"1\""`, `meta.version ew "x"`, `members eq "x"`, groupURN + `:displayName eq "x"`, coreURN + `:nope eq "x"`, enterpriseURN + `:nope eq "x"`,
 		enterpriseURN + `:manager.displayName eq "x"`, enterpriseURN + " pr", `manager.nope eq "x"`, "u\u017ferName eq \"x\"",
 	} {
 		add("/Users", filter)

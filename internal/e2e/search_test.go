@@ -90,7 +90,21 @@ func TestRootQueries(t *testing.T) {
 		} {
 			same(t, filter, c.find("/", filter), want)
 		}
-		for _, filter := range []string{`nope eq "x"`, `userName.nope eq "x"`, `members co "x"`, `userName eq`, `active eq "maybe"`, `urn:acme:2.0:User:site eq "x"`, `meta.version eq "x"`, `meta.location co "x"`} {
+		// A user's version tells the groups, too, those of groups as well.
+		outer := c.group("<All> & \"ÿ\" \\ staff", groups[2])
+		version := func(path string) string {
+			return string(mustJSON(t, c.want(200, "GET", path, nil).text("meta", "version")))
+		}
+		for _, id := range users[:2] {
+			is := "meta.version eq " + version("/Users/"+id)
+			same(t, is, c.find("/", is), []string{id})
+			isNot := "userName pr and " + strings.Replace(is, " eq ", " ne ", 1)
+			same(t, isNot, c.find("/", isNot), slices.DeleteFunc(slices.Clone(users), func(other string) bool { return other == id }))
+		}
+		same(t, "of two", c.find("/", "meta.version eq "+version("/Users/"+users[2])), users[2:])
+		same(t, "of nobody any more", c.find("/", `meta.version eq "W/\"1.xxxxxxxx\""`), []string{})
+		c.want(204, "DELETE", "/Groups/"+outer, nil)
+		for _, filter := range []string{`nope eq "x"`, `userName.nope eq "x"`, `members co "x"`, `userName eq`, `active eq "maybe"`, `urn:acme:2.0:User:site eq "x"`, `meta.version co "x"`, `meta.location co "x"`} {
 			got := c.want(400, "GET", "/?filter="+query(filter), nil)
 			same(t, filter, got.text("scimType"), "invalidFilter")
 		}

@@ -23,6 +23,11 @@ func (p place) groupsOf(t *testing.T, id store.UserID) string {
 	if err != nil || len(listed) != 1 {
 		t.Fatalf("list of user %s: got %d, %v", id, len(listed), err)
 	}
+	digest := store.Digest(one.Groups)
+	same, _, err := p.Users(t.Context(), p.ref, store.Query{Limit: 100, Filter: store.SameGroups{Digest: string(digest[:])}})
+	if err != nil || !slices.ContainsFunc(same, func(u store.User) bool { return u.ID == id }) {
+		t.Errorf("users with the digest of %s: got %d, %v", one.Groups, len(same), err)
+	}
 	tell := func(groups []byte) string {
 		var list []struct{ Value, Display, Type string }
 		if err := json.Unmarshal(groups, &list); err != nil {
