@@ -9,9 +9,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	scimerr "github.com/elimity-com/scim/errors"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"gatehouse/store"
 )
@@ -23,66 +23,20 @@ const maxDepth = 32
 // group of 200,000 members, each with value, display and $ref.
 const maxBodyValues = 1_000_000
 
-// loneSurrogate finds a \u escape that is half of a pair without the other half;
-// -1 if there is none. encoding/json would put U+FFFD there, and two names become
-// one.
-func loneSurrogate(data []byte) int {
-	for i := 0; i+1 < len(data); i++ {
-		if data[i] != '\\' {
-			continue
-		}
-		if data[i+1] != 'u' {
-			i++ // the escaped character
-			continue
-		}
-		unit := hexUnit(data[i:])
-		switch {
-		case unit < 0xD800 || unit > 0xDFFF:
-		case unit < 0xDC00 && i+12 <= len(data) && data[i+6] == '\\' && data[i+7] == 'u':
-			if low := hexUnit(data[i+6:]); low < 0xDC00 || low > 0xDFFF {
-				return i
-			}
-			i += 6
-		default:
-			return i
-		}
-		i += 5
-	}
-	return -1
-}
-
-// hexUnit is the code unit of the escape \uXXXX that data begins with; 0 if it is
-// malformed, which the decoder finds.
-func hexUnit(data []byte) int {
-	if len(data) < 6 {
-		return 0
-	}
-	n, err := strconv.ParseUint(string(data[2:6]), 16, 32)
-	if err != nil {
-		return 0
-	}
-	return int(n)
-}
-
 // decode reads one JSON value. It is stricter than encoding/json where a lax
 // reader could be made to see another document than the sender's, or the
 // database would refuse what was read: member names may not repeat, not even in
-// another case; text is valid UTF-8 without NUL; numbers fit a float64 but are
-// kept as json.Number, digit for digit. Errors are invalidSyntax and say where.
+// another case; text is valid UTF-8 without NUL and without half of a surrogate pair;
+// numbers fit a float64 but are kept as json.Number, digit for digit. Errors are
+// invalidSyntax and say where.
 func decode(data []byte) (any, error) {
-	if !utf8.Valid(data) {
-		return nil, invalid(scimerr.ScimTypeInvalidSyntax, "The body is not valid UTF-8: send JSON encoded as UTF-8.")
-	}
-	if at := loneSurrogate(data); at >= 0 {
-		return nil, invalid(scimerr.ScimTypeInvalidSyntax, "The body cannot be read at byte %d: half of a surrogate pair is no character.", at)
-	}
-	d := &decoder{data: data, tokens: json.NewDecoder(bytes.NewReader(data))}
-	d.tokens.UseNumber()
+	// Names are compared below, by their folded forms.
+	d := &decoder{data: data, tokens: jsontext.NewDecoder(bytes.NewBuffer(data), jsontext.AllowDuplicateNames(true))}
 	value, err := d.value()
 	if err != nil {
 		return nil, err
 	}
-	if _, err := d.tokens.Token(); err != io.EOF {
+	if _, err := d.tokens.ReadToken(); err != io.EOF {
 		return nil, d.fail("there is more after the end of the JSON value")
 	}
 	return value, nil
@@ -91,7 +45,7 @@ func decode(data []byte) (any, error) {
 // decoder reads a value token by token and remembers where it is.
 type decoder struct {
 	data   []byte
-	tokens *json.Decoder
+	tokens *jsontext.Decoder
 	at     []step
 	values int
 	// onMembers says that the operation at hand has members as its path.
@@ -108,36 +62,40 @@ func (d *decoder) value() (any, error) {
 	if d.values++; d.values > maxBodyValues {
 		return nil, d.fail("there are more than %d values: send fewer at a time", maxBodyValues)
 	}
-	token, err := d.tokens.Token()
+	token, err := d.tokens.ReadToken()
 	if err != nil {
 		return nil, d.syntax(err)
 	}
-	switch v := token.(type) {
-	case json.Delim:
+	switch kind := token.Kind(); kind {
+	case '{', '[':
 		if len(d.at) == maxDepth {
 			return nil, d.fail("objects and arrays are nested more than %d deep", maxDepth)
 		}
-		if v == '{' {
+		if kind == '{' {
 			return d.object()
 		}
 		return d.array()
-	case string:
-		return v, d.text(v)
-	case json.Number:
-		return v, d.number(v)
+	case '"':
+		text := token.String()
+		return text, d.text(text)
+	case '0':
+		number := json.Number(token.String())
+		return number, d.number(number)
+	case 'n':
+		return nil, nil
 	}
-	return token, nil // true, false or null
+	return token.Bool(), nil
 }
 
 func (d *decoder) object() (any, error) {
 	object := map[string]any{}
 	var names names
-	for d.tokens.More() {
-		token, err := d.tokens.Token()
+	for d.tokens.PeekKind() != '}' {
+		token, err := d.tokens.ReadToken()
 		if err != nil {
 			return nil, d.syntax(err)
 		}
-		name := token.(string) // Token returns an error for any other key
+		name := token.String() // any other key is an error
 		if err := d.text(name); err != nil {
 			return nil, err
 		}
@@ -161,7 +119,7 @@ func (d *decoder) array() (any, error) {
 	array := []any{}
 	var ids idList
 	members := d.atMembers()
-	for i := 0; d.tokens.More(); i++ {
+	for i := 0; d.tokens.PeekKind() != ']'; i++ {
 		d.at = append(d.at, step{index: i})
 		if len(d.at) == 2 {
 			d.onMembers = false // another operation
@@ -256,7 +214,7 @@ func (s *names) add(name string) bool {
 
 // close reads the bracket that ends an object or array.
 func (d *decoder) close() error {
-	if _, err := d.tokens.Token(); err != nil {
+	if _, err := d.tokens.ReadToken(); err != nil {
 		return d.syntax(err)
 	}
 	return nil
@@ -287,12 +245,21 @@ func (d *decoder) syntax(err error) error {
 		}
 		return d.fail("the JSON ends too early")
 	}
-	return d.fail("%s", strings.TrimPrefix(err.Error(), "json: "))
+	var e *jsontext.SyntacticError
+	if errors.As(err, &e) {
+		// Behind a backquote stands part of the text, which may be a secret.
+		says, _, _ := strings.Cut(e.Err.Error(), " `")
+		return d.failAt(e.ByteOffset, "%s", says)
+	}
+	return d.fail("%v", err)
 }
 
 // fail is an error that says where in the body it was found.
 func (d *decoder) fail(format string, args ...any) error {
-	offset := min(int(d.tokens.InputOffset()), len(d.data))
+	return d.failAt(d.tokens.InputOffset(), format, args...)
+}
+
+func (d *decoder) failAt(offset int64, format string, args ...any) error {
 	line := 1 + bytes.Count(d.data[:offset], []byte("\n"))
 	return invalid(scimerr.ScimTypeInvalidSyntax, "The body cannot be read at line %d, byte %d%s: %s.",
 		line, offset, d.where(), fmt.Sprintf(format, args...))

@@ -104,6 +104,8 @@ func TestDecodeRefuses(t *testing.T) {
 		{"PostgreSQL cannot store NUL", `{"a":"x\u0000"}`, "U+0000"},
 		{"nor in a name", `{"a\u0000":1}`, "U+0000"},
 		{"Latin-1 is not UTF-8", "{\"a\":\"\xe9\"}", "UTF-8"},
+		{"half of a surrogate pair, and nothing of the text", `{"password":"\ud800secret"}`, "invalid surrogate pair."},
+		{"no such escape, and nothing of the text", `{"password":"\uZsecret"}`, "invalid escape sequence."},
 		{"a number beyond float64", `{"a":1e999999}`, "too large"},
 		{"a number that would be zero", `{"a":1e-999999}`, "too small"},
 		{"deeper than the limit", nested(maxDepth + 1), "nested"},

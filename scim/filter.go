@@ -1,6 +1,7 @@
 package scim
 
 import (
+	"bytes"
 	"encoding/json"
 	"strconv"
 	"strings"
@@ -8,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	scimerr "github.com/elimity-com/scim/errors"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"gatehouse/store"
 )
@@ -571,12 +573,12 @@ func (p *parser) quoted() (string, error) {
 	if end >= len(p.text) {
 		return "", p.fail("the text has no closing quote")
 	}
-	var s string
-	if err := json.Unmarshal([]byte(p.text[start:end+1]), &s); err != nil || strings.IndexByte(s, 0) >= 0 || loneSurrogate([]byte(p.text[start:end+1])) >= 0 {
+	text, err := jsontext.AppendUnquote(nil, p.text[start:end+1])
+	if err != nil || bytes.IndexByte(text, 0) >= 0 {
 		return "", p.fail("the text is not a JSON string")
 	}
 	p.pos = end + 1
-	return s, nil
+	return string(text), nil
 }
 
 // parseTime reads a dateTime (RFC 7643 §2.3.5), also without zone or time of day.
