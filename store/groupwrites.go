@@ -18,11 +18,13 @@ var errMoved = errors.New("the group has changed")
 // change takes long, or is likely to change many members.
 func (s *Store) UpdateGroup(ctx context.Context, actor Actor, c ConnectionRef, id GroupID, long bool,
 	change func(Group) (Group, MemberDelta, error)) (g Group, res MembersResult, err error) {
-	alone, leave := s.callers.enter(id)
-	defer leave()
-	if s.write.dialect == postgresDialect && alone && !long {
-		if g, res, done, err := s.updateAtOnce(ctx, actor, c, id, change); done {
-			return g, res, err
+	if s.write.dialect == postgresDialect {
+		alone, leave := s.callers.enter(id)
+		defer leave()
+		if alone && !long {
+			if g, res, done, err := s.updateAtOnce(ctx, actor, c, id, change); done {
+				return g, res, err
+			}
 		}
 	}
 	if s.write.dialect != sqliteDialect || !long {
@@ -45,21 +47,28 @@ func (s *Store) UpdateGroup(ctx context.Context, actor Actor, c ConnectionRef, i
 		return Group{}, res, err
 	}
 	defer s.leave(h, id)
-	for n := 1; ; n++ {
+	err = s.untilStill(ctx, h, c.Tenant, id, func(n int) error {
 		if n <= mostPlans {
 			g, res, err = s.updateInSteps(ctx, h, actor, c, id, change)
-		} else {
-			err = s.WriteLong(ctx, actor, func(tx *Tx) (err error) {
-				tx.hold = h
-				g, res, err = tx.UpdateGroup(ctx, c, id, change)
-				return err
-			})
+			return err
 		}
-		if !errors.Is(err, errMoved) {
-			return g, res, err
+		return s.WriteLong(ctx, actor, func(tx *Tx) (err error) {
+			tx.hold = h
+			g, res, err = tx.UpdateGroup(ctx, c, id, change)
+			return err
+		})
+	})
+	return g, res, err
+}
+
+// untilStill tries something for the nth time, until nothing changes the group meanwhile.
+func (s *Store) untilStill(ctx context.Context, h *hold, tenant TenantID, id GroupID, try func(n int) error) error {
+	for n := 1; ; n++ {
+		if err := try(n); !errors.Is(err, errMoved) {
+			return err
 		}
-		if err := s.tidy(ctx, h, c.Tenant, id); err != nil {
-			return Group{}, res, err
+		if err := s.tidy(ctx, h, tenant, id); err != nil {
+			return err
 		}
 	}
 }
@@ -142,7 +151,7 @@ func (s *Store) DeleteGroupIf(ctx context.Context, actor Actor, c ConnectionRef,
 		return err
 	}
 	defer s.leave(h, id)
-	for {
+	return s.untilStill(ctx, h, c.Tenant, id, func(int) error {
 		var p plan
 		err := s.agree(ctx, func(r reader) (err error) {
 			p, err = r.plan(ctx, c, id, func(g Group) (Group, MemberDelta, error) {
@@ -164,13 +173,8 @@ func (s *Store) DeleteGroupIf(ctx context.Context, actor Actor, c ConnectionRef,
 			}
 			return g, res, err
 		})
-		if !errors.Is(err, errMoved) {
-			return err
-		}
-		if err := s.tidy(ctx, h, c.Tenant, id); err != nil {
-			return err
-		}
-	}
+		return err
+	})
 }
 
 // few is errInSteps for a change of many members where that is done in steps.

@@ -60,10 +60,11 @@ func (r reader) planMembers(ctx context.Context, c ConnectionRef, id GroupID, de
 		}
 		return set
 	}
-	var users, groups map[string]bool // of those who can go or are in already
+	// Of those who can go or are in already.
+	var users map[string]bool
+	groups := ids(`SELECT member_id FROM subgroups WHERE tenant_id = ? AND group_id = ?`, c.Tenant, id)
 	if delta.Replace {
 		users = ids(`SELECT user_id FROM members WHERE tenant_id = ? AND group_id = ?`, c.Tenant, id)
-		groups = ids(`SELECT member_id FROM subgroups WHERE tenant_id = ? AND group_id = ?`, c.Tenant, id)
 		keep := map[string]bool{}
 		for _, id := range add {
 			keep[id] = true
@@ -78,7 +79,6 @@ func (r reader) planMembers(ctx context.Context, c ConnectionRef, id GroupID, de
 	} else {
 		named := d.idList(slices.Concat(add, remove))
 		users = ids(`SELECT w.id FROM (`+d.idRows+`) w `+d.each("members", `u.tenant_id = ? AND u.group_id = ? AND u.user_id = w.id`), named, c.Tenant, id)
-		groups = ids(`SELECT member_id FROM subgroups WHERE tenant_id = ? AND group_id = ?`, c.Tenant, id)
 	}
 	for _, id := range remove {
 		switch {

@@ -113,16 +113,16 @@ func (s *Store) FinishChanges(ctx context.Context) error {
 		return err
 	}
 	// A change that is only being written down is young.
-	var never []heldError // with the ids of changes
+	var never []*steps
 	err = s.each(ctx, func(rows *sqlx.Rows) error {
-		var one heldError
-		err := rows.Scan(&one.tenant, &one.group)
+		one := new(steps)
+		err := rows.Scan(&one.conn.Tenant, &one.change)
 		never = append(never, one)
 		return err
 	}, `SELECT DISTINCT p.tenant_id, p.change_id FROM unfinished_parts p WHERE p.change_id < ?
 		AND NOT EXISTS (SELECT 1 FROM unfinished u WHERE u.tenant_id = p.tenant_id AND u.change_id = p.change_id)`, firstIDAt(s.now().Add(-time.Hour)))
 	for _, one := range never {
-		err = errors.Join(err, s.forget(ctx, &steps{conn: ConnectionRef{Tenant: one.tenant}, change: ChangeID(one.group)}))
+		err = errors.Join(err, s.forget(ctx, one))
 	}
 	return err
 }
