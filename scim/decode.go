@@ -134,7 +134,7 @@ func (d *decoder) array() (any, error) {
 		}
 		d.at = d.at[:len(d.at)-1]
 	}
-	if members && len(ids.text) > 0 {
+	if members && ids.n > 0 {
 		return ids.strings(), d.close()
 	}
 	return array, d.close()
@@ -143,7 +143,16 @@ func (d *decoder) array() (any, error) {
 // idList are members by their ids, which are all that counts (see memberIDs). As
 // objects those of a large group would take twenty times the memory, and the time of
 // whoever else asks while it is swept up.
-type idList struct{ text []byte }
+type idList struct {
+	// text has the ids one behind the other, last those after it: short enough that nobody
+	// waits while one is copied.
+	text []string
+	last []byte
+	n    int
+}
+
+// idsInText is how many ids a text has.
+const idsInText = 1000
 
 // add takes a member that is an id or an object with one, and no other.
 func (l *idList) add(member any) bool {
@@ -151,18 +160,24 @@ func (l *idList) add(member any) bool {
 		member = object[sameKey(object, "value")]
 	}
 	id, ok := member.(string)
-	if ok = ok && isID(id); ok {
-		l.text = append(l.text, id...)
+	if !ok || !isID(id) {
+		return false
 	}
-	return ok
+	l.n++
+	l.last = append(l.last, id...)
+	if len(l.last) == idsInText*idLength {
+		l.text, l.last = append(l.text, string(l.last)), l.last[:0]
+	}
+	return true
 }
 
-// strings are the ids, all parts of one text.
+// strings are the ids, as parts of long texts.
 func (l *idList) strings() []string {
-	all := string(l.text)
-	ids := make([]string, 0, len(all)/idLength)
-	for ; all != ""; all = all[idLength:] {
-		ids = append(ids, all[:idLength])
+	ids := make([]string, 0, l.n)
+	for _, text := range append(l.text, string(l.last)) {
+		for ; text != ""; text = text[idLength:] {
+			ids = append(ids, text[:idLength])
+		}
 	}
 	return ids
 }
