@@ -44,7 +44,7 @@ func appendJSON(out []byte, v any) []byte {
 		return append(out, "null"...)
 	case bool:
 		return strconv.AppendBool(out, v)
-	case json.Number:
+	case json.Number: // as it was read
 		return append(out, v...)
 	case string:
 		return appendString(out, v)

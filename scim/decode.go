@@ -248,7 +248,7 @@ func (d *decoder) number(n json.Number) error {
 	f, err := strconv.ParseFloat(string(n), 64)
 	mantissa, _, _ := strings.Cut(strings.ToLower(string(n)), "e")
 	if err != nil || f == 0 && strings.ContainsAny(mantissa, "123456789") {
-		return d.fail("the number %s is too large or too small", shorten(string(n)))
+		return d.fail("the number is too large or too small")
 	}
 	return nil
 }
@@ -261,13 +261,34 @@ func (d *decoder) syntax(err error) error {
 		return d.fail("the JSON ends too early")
 	}
 	var e *jsontext.SyntacticError
-	if errors.As(err, &e) {
-		// Behind a backquote stands part of the text, which may be a secret.
-		says, _, _ := strings.Cut(e.Err.Error(), " `")
-		return d.failAt(e.ByteOffset, "%s", says)
+	if !errors.As(err, &e) {
+		return d.fail("it is no JSON")
 	}
-	return d.fail("%v", err)
+	says, known := e.Err.Error(), false
+	for _, begins := range sayable {
+		known = known || strings.HasPrefix(says, begins)
+	}
+	for begins, ours := range unsayable {
+		if strings.HasPrefix(says, begins) {
+			says, known = ours, true
+		}
+	}
+	if !known {
+		says = "it is no JSON"
+	}
+	return d.failAt(e.ByteOffset, "%s", says)
 }
+
+// What jsontext finds wrong is told as it says it when that shows a character at most,
+// since the text may be a secret.
+var (
+	sayable   = []string{"invalid character '", "object member name must be a string"}
+	unsayable = map[string]string{
+		"invalid UTF-8":           "the text is not UTF-8",
+		"invalid surrogate pair":  "half of a surrogate pair is no character",
+		"invalid escape sequence": "the backslash begins no escape sequence",
+	}
+)
 
 // fail is an error that says where in the body it was found.
 func (d *decoder) fail(format string, args ...any) error {

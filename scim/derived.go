@@ -122,5 +122,5 @@ func splitVersion(version string) (number float64, digest string, ok bool) {
 	if digest != "" {
 		whole += "." + digest
 	}
-	return float64(n), digest, err == nil && version == `W/"`+whole+`"`
+	return float64(n), digest, err == nil && 0 < n && n < 1<<53 && version == `W/"`+whole+`"`
 }

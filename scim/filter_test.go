@@ -176,6 +176,7 @@ func TestWhatIsMadeWhenReadIsSearched(t *testing.T) {
 		{"a user's version", userType, `meta.version eq "W/\"12.AbC-_x12\""`, `(meta/version! eq 12 and store.SameGroups{Digest:"AbC-_x12"})`},
 		{"not that of a user", userType, `meta.version ne "W/\"1.x\""`, `not (meta/version! eq 1 and store.SameGroups{Digest:"x"})`},
 		{"what no user has as version", userType, `meta.version eq "W/\"12\"" or meta.version eq "W/\"12.\"" or meta.version eq "12.x"`, `(() or () or ())`},
+		{"what nothing has as version", userType, `meta.version eq "W/\"9223372036854775807.x\"" or meta.version ne "W/\"-1.x\""`, `(() or not ())`},
 		{"a user's version is no group's", groupType, `meta.version eq "W/\"12.AbC-_x12\""`, `()`},
 		{"where a member is", groupType, `members.$ref eq "` + base + `/Users/u1"`, `members*[(value! eq "u1" and type eq "user")]`},
 		{"where no member is", groupType, `members.$ref ne "` + base + `/Groups/g1"`, `not members*[(value! eq "g1" and type eq "group")]`},
@@ -337,7 +338,7 @@ func BenchmarkParseFilter(b *testing.B) {
 
 // What isn't the same is looked for in every document, and counts as that.
 func TestNotEqualCounts(t *testing.T) {
-	for filter, want := range map[string]int{`externalId eq "a"`: 0, `externalId ne "a"`: 1, `userName ne "a" or displayName ne "b"`: 2, `meta.version eq "W/\"1.x\""`: 8} {
+	for filter, want := range map[string]int{`externalId eq "a"`: 0, `externalId ne "a"`: 1, `userName ne "a" or displayName ne "b"`: 2, `meta.version eq "W/\"1.x\""`: 10} {
 		f, err := userType.parseFilter(filter)
 		if err != nil {
 			t.Fatal(err)

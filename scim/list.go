@@ -64,7 +64,7 @@ func (s *Server) listQuery(t *resourceType, c caller, query url.Values, besides 
 			q.Filter = t.derived(q.Filter, c.base)
 		}
 		if q.scans = store.Scans(q.Filter, t == groupType); q.scans > maxScans {
-			return q, invalid(scimerr.ScimTypeTooMany, "The filter makes %d comparisons on attributes without an index; %d are allowed. Those of id, userName, externalId, displayName and emails.value with eq are not counted.", q.scans, maxScans)
+			return q, invalid(scimerr.ScimTypeTooMany, "The filter makes %d comparisons on attributes without an index; %d are allowed. Those of id, userName, externalId, displayName and emails.value with eq are not counted, one of the meta.version of users counts as 10.", q.scans, maxScans)
 		}
 	}
 	if q.Sort, err = t.sortOf(query); err != nil {

@@ -477,15 +477,7 @@ func (s *Server) readBytes(w http.ResponseWriter, r *http.Request, c caller, lim
 			}
 			return nil, nil, err
 		}
-		size := min(limit, s.opts.MaxBody)
-		if 0 <= r.ContentLength && r.ContentLength < size {
-			size = r.ContentLength
-		}
-		// At once: growing takes four times as much, and clears or copies so many bytes in one
-		// go, while the garbage collector and all who need memory wait for it to be interrupted.
-		rest := bytes.NewBuffer(append(make([]byte, 0, int(size)+bytes.MinRead), data...))
-		_, err = rest.ReadFrom(body)
-		data = rest.Bytes()
+		data, err = readPieces(data, body)
 	}
 	if err == nil {
 		return data, release, nil
@@ -496,6 +488,26 @@ func (s *Server) readBytes(w http.ResponseWriter, r *http.Request, c caller, lim
 		err = invalid(scimerr.ScimTypeInvalidSyntax, "The body could not be read to its end: %v.", err)
 	}
 	return nil, nil, err
+}
+
+// readPieces reads the rest of a body in pieces, so that it takes as much memory as has
+// come, whatever length was told. A buffer that grows clears and copies megabytes in one
+// go, which can't be interrupted: the garbage collector would wait for that, and whoever
+// needs memory for it.
+func readPieces(first []byte, body io.Reader) ([]byte, error) {
+	pieces := [][]byte{first}
+	for {
+		piece := make([]byte, maxUserBody)
+		n, err := io.ReadFull(body, piece)
+		pieces = append(pieces, piece[:n])
+		switch err {
+		case nil:
+		case io.EOF, io.ErrUnexpectedEOF:
+			return bytes.Join(pieces, nil), nil
+		default:
+			return nil, err
+		}
+	}
 }
 
 // noteIgnored puts attributes that were left out into the request's log line.

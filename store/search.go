@@ -274,7 +274,7 @@ func (ix index) scans(f Filter) int {
 			return 0
 		}
 	case SameGroups:
-		return 8 // it takes that much longer
+		return 10 // it takes longer, and two are too many
 	}
 	return 1
 }

@@ -107,17 +107,17 @@ func (r reader) addIndirect(ctx context.Context, c ConnectionRef, users ...*User
 }
 
 // allGroupsOfUser is groupsOfUser with those that u is in through other groups only,
-// behind the others.
+// behind the others. The LIMIT has the databases work the first out once.
 func (d *dialect) allGroupsOfUser() string {
-	return `(SELECT CASE WHEN indirect IS NULL THEN direct ELSE substr(direct, 1, length(direct) - 1) || ',' || indirect || ']' END
-		FROM (SELECT ltrim(` + d.groupsOfUser + `, '+') AS direct, (
+	return `(SELECT CASE WHEN substr(direct, 1, 1) <> '+' THEN direct ELSE substr(direct, 2, length(direct) - 2) || COALESCE(',' || (
 			WITH RECURSIVE outer_groups (group_id) AS (
 				SELECT s.group_id FROM members m JOIN subgroups s ON s.tenant_id = m.tenant_id AND s.member_id = m.group_id
 				WHERE m.tenant_id = u.tenant_id AND m.user_id = u.id
 				UNION SELECT s.group_id FROM outer_groups o JOIN subgroups s ON s.tenant_id = u.tenant_id AND s.member_id = o.group_id)
 			` + d.joined(`SELECT `+d.indirectGroup+` AS e FROM outer_groups o JOIN groups g ON g.tenant_id = u.tenant_id AND g.id = o.group_id
 				WHERE NOT EXISTS (SELECT 1 FROM members m WHERE m.tenant_id = g.tenant_id AND m.group_id = g.id AND m.user_id = u.id)
-				ORDER BY g.id`) + `) AS indirect) lists)`
+				ORDER BY g.id`) + `), '') || ']' END
+		FROM (SELECT ` + d.groupsOfUser + ` AS direct LIMIT 1) list)`
 }
 
 // Digest tells the Groups of users apart: eight letters of base64url.

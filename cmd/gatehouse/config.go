@@ -187,8 +187,8 @@ func (s *serveSettings) AfterApply() error {
 		return fmt.Errorf("record-for %v: want 0 or at least %v", s.RecordFor, minRecordFor)
 	case s.ShutdownTimeout < 0:
 		return fmt.Errorf("shutdown-timeout %v: want a time such as 20s", s.ShutdownTimeout)
-	case s.MaxBody < 1024:
-		return fmt.Errorf("max-body %d: want at least 1024 bytes", s.MaxBody)
+	case s.MaxBody < 1024 || s.MaxBody > 1<<30:
+		return fmt.Errorf("max-body %d: want 1024 bytes to 1 GiB, %d", s.MaxBody, 1<<30)
 	case s.MaxBulk < 10 || s.MaxBulk > 10_000:
 		return fmt.Errorf("max-bulk %d: want 10 to 10000 operations", s.MaxBulk)
 	case s.MaxPage < 10 || s.MaxPage > 10_000:
