@@ -2,6 +2,7 @@ package scim
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -264,31 +265,24 @@ func (d *decoder) syntax(err error) error {
 	if !errors.As(err, &e) {
 		return d.fail("it is no JSON")
 	}
-	says, known := e.Err.Error(), false
-	for _, begins := range sayable {
-		known = known || strings.HasPrefix(says, begins)
-	}
-	for begins, ours := range unsayable {
-		if strings.HasPrefix(says, begins) {
-			says, known = ours, true
+	says := e.Err.Error()
+	for _, known := range sayings {
+		if strings.HasPrefix(says, known.begins) {
+			return d.failAt(e.ByteOffset, "%s", cmp.Or(known.ours, says))
 		}
 	}
-	if !known {
-		says = "it is no JSON"
-	}
-	return d.failAt(e.ByteOffset, "%s", says)
+	return d.failAt(e.ByteOffset, "it is no JSON")
 }
 
-// What jsontext finds wrong is told as it says it when that shows a character at most,
-// since the text may be a secret.
-var (
-	sayable   = []string{"invalid character '", "object member name must be a string"}
-	unsayable = map[string]string{
-		"invalid UTF-8":           "the text is not UTF-8",
-		"invalid surrogate pair":  "half of a surrogate pair is no character",
-		"invalid escape sequence": "the backslash begins no escape sequence",
-	}
-)
+// sayings are what jsontext says is wrong. It is told as it stands when it shows a
+// character at most, since the text may be a secret.
+var sayings = []struct{ begins, ours string }{
+	{"invalid character '", ""},
+	{"object member name must be a string", ""},
+	{"invalid UTF-8", "the text is not UTF-8"},
+	{"invalid surrogate pair", "half of a surrogate pair is no character"},
+	{"invalid escape sequence", "the backslash begins no escape sequence"},
+}
 
 // fail is an error that says where in the body it was found.
 func (d *decoder) fail(format string, args ...any) error {
