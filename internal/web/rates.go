@@ -19,6 +19,10 @@ func (r *Rates[K]) Allow(one K, perSecond float64) (wait time.Duration, ok bool)
 	if perSecond <= 0 {
 		return 0, true
 	}
+	// A limiter that is told of an earlier moment after a later one counts the time between
+	// twice: one after the other, so that their clocks agree.
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	res := r.bucket(one, perSecond).Reserve()
 	if wait := res.Delay(); wait > 0 {
 		res.Cancel()
@@ -33,15 +37,16 @@ func (r *Rates[K]) Charge(one K, perSecond float64, n int) {
 	if perSecond <= 0 {
 		return
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	bucket := r.bucket(one, perSecond)
 	for range n {
 		bucket.Reserve()
 	}
 }
 
+// bucket is called with the lock.
 func (r *Rates[K]) bucket(one K, perSecond float64) *rate.Limiter {
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	lim := r.of[one]
 	if lim == nil {
 		if r.of == nil {
