@@ -37,7 +37,7 @@ var mediaType, noStore = []string{"application/scim+json"}, []string{"no-store"}
 func jsonOf(v any) []byte { return appendJSON(nil, v) }
 
 // appendJSON adds what jsonOf makes of a value. What documents are made of is written
-// here, in a third of the time that reflection takes.
+// here, without reflection: a user takes a third less.
 func appendJSON(out []byte, v any) []byte {
 	switch v := v.(type) {
 	case nil:
