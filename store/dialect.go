@@ -121,6 +121,9 @@ func (d *dialect) open(url string, opts Options) (read, write *pool, err error) 
 
 // redactURL keeps a database URL's password out of logs and messages.
 func redactURL(s string) string {
+	if strings.HasPrefix(s, "sqlite:") {
+		return s // a file's name, which may look like no URL
+	}
 	u, err := url.Parse(s)
 	if err != nil {
 		return "(unreadable)"

@@ -2,10 +2,13 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"time"
 
 	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/database"
 )
 
 // SetClock puts the clock of this machine wrong.
@@ -20,6 +23,15 @@ func (s *Store) SetSteps(whole, step, part int) *Store {
 // Forget removes what was written down of a change that never began.
 func (s *Store) Forget(ctx context.Context, actor Actor, change ChangeID) error {
 	return s.forget(ctx, &steps{conn: ConnectionRef{Tenant: actor.Tenant}, actor: actor, change: change})
+}
+
+// NoteMigration notes that a migration was made, as Migrate does on SQLite.
+func NoteMigration(ctx context.Context, db *sql.DB, version int64) error {
+	versions, err := database.NewStore(sqliteDialect.goose, goose.DefaultTablename)
+	if err != nil {
+		return err
+	}
+	return onlyOnce{versions}.Insert(ctx, db, database.InsertRequest{Version: version})
 }
 
 // UpdateAtOnce changes members by one statement, and reports whether it did.

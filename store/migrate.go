@@ -3,16 +3,19 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"gatehouse/migrations"
 
 	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/database"
 	"github.com/pressly/goose/v3/lock"
 )
 
@@ -36,13 +39,6 @@ func Migrate(ctx context.Context, url string) (version int64, err error) {
 		defer read.close()
 	}
 
-	if d == sqliteDialect {
-		// Each migration waits for the disk otherwise. What a power failure takes back
-		// is made again at the next start; it can't break the file (WAL).
-		if _, err := write.db.ExecContext(ctx, `PRAGMA synchronous = NORMAL`); err != nil {
-			return 0, fmt.Errorf("migrate %s: %w", redactURL(url), err)
-		}
-	}
 	p, err := provider(write.db.DB, d, true)
 	if err != nil {
 		return 0, err
@@ -52,8 +48,15 @@ func Migrate(ctx context.Context, url string) (version int64, err error) {
 	// at it, each migration can be made by another, and the file be locked at once.
 	began, reached := time.Now(), int64(-1)
 	for attempt := 0; ; attempt++ {
-		if version, err = p.GetDBVersion(ctx); err == nil && version > newest(p) {
-			return version, tooNew(version, newest(p))
+		if d == sqliteDialect {
+			// Each migration waits for the disk otherwise. What a power failure takes back
+			// is made again at the next start; it can't break the file (WAL).
+			_, err = write.db.ExecContext(ctx, `PRAGMA synchronous = NORMAL`)
+		}
+		if err == nil {
+			if version, err = p.GetDBVersion(ctx); err == nil && version > newest(p) {
+				return version, tooNew(version, newest(p))
+			}
 		}
 		if err == nil && version > reached {
 			reached, attempt = version, 0
@@ -138,19 +141,39 @@ func makeFile(url string) error {
 			return err
 		}
 	}
-	f, err := os.OpenFile(file, os.O_CREATE|os.O_RDWR, 0o600)
+	// A file that is there stays closed: to close it would end every lock that this
+	// process has on it (fcntl), and with them those of SQLite.
+	making.Lock()
+	defer making.Unlock()
+	f, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		if at, err := os.Stat(file); err == nil && at.IsDir() {
+			return fmt.Errorf("database-url: %s is a directory: name a file in it", file)
+		}
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("database-url: %w", err)
 	}
 	return f.Close()
 }
 
+// making is held while a file is made, so that nobody here opens it before.
+var making sync.Mutex
+
 func provider(db *sql.DB, d *dialect, locked bool) (*goose.Provider, error) {
 	files, err := fs.Sub(migrations.FS, d.name)
 	if err != nil {
 		return nil, err
 	}
-	opts := []goose.ProviderOption{goose.WithDisableGlobalRegistry(true)}
+	opts, dialect := []goose.ProviderOption{goose.WithDisableGlobalRegistry(true)}, d.goose
+	if d == sqliteDialect {
+		versions, err := database.NewStore(dialect, goose.DefaultTablename)
+		if err != nil {
+			return nil, err
+		}
+		opts, dialect = append(opts, goose.WithStore(onlyOnce{versions})), goose.DialectCustom
+	}
 	if locked && d.name == "postgres" {
 		locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 120))
 		if err != nil {
@@ -158,7 +181,22 @@ func provider(db *sql.DB, d *dialect, locked bool) (*goose.Provider, error) {
 		}
 		opts = append(opts, goose.WithSessionLocker(locker))
 	}
-	return goose.NewProvider(d.goose, db, files, opts...)
+	return goose.NewProvider(dialect, db, files, opts...)
+}
+
+// onlyOnce notes no migration twice. Goose looks at what is missing before it begins,
+// and one that another starter has made since then is taken back with its note; most
+// fail by themselves, but some can be made twice.
+type onlyOnce struct{ database.Store }
+
+func (s onlyOnce) Insert(ctx context.Context, tx database.DBTxConn, r database.InsertRequest) error {
+	switch _, err := s.GetMigration(ctx, tx, r.Version); {
+	case err == nil:
+		return fmt.Errorf("migration %d was made by another process meanwhile", r.Version)
+	case !errors.Is(err, database.ErrVersionNotFound):
+		return err
+	}
+	return s.Store.Insert(ctx, tx, r)
 }
 
 func newest(p *goose.Provider) int64 {

@@ -178,6 +178,22 @@ func TestTenStartersMakeOneSchema(t *testing.T) {
 	})
 }
 
+// TestNoMigrationTwice has a starter make what another has made since it looked.
+func TestNoMigrationTwice(t *testing.T) {
+	url := newFile(t)
+	version, err := store.Migrate(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := raw(t, url)
+	if err := store.NoteMigration(t.Context(), db, version); err == nil || !strings.Contains(err.Error(), "another process") {
+		t.Errorf("a migration that is made: got %v, want it refused", err)
+	}
+	if err := store.NoteMigration(t.Context(), db, version+1); err != nil {
+		t.Errorf("the next one: %v", err)
+	}
+}
+
 func TestNewerSchemaIsRefused(t *testing.T) {
 	onBoth(t, func(t *testing.T, url string) {
 		mustExec(t, raw(t, url), `INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, true)`)
