@@ -3,6 +3,7 @@ package scim
 import (
 	"errors"
 	"net/http"
+	"slices"
 
 	scimerr "github.com/elimity-com/scim/errors"
 
@@ -353,20 +354,23 @@ const streamBuffer = 32 << 10
 func newStream(w http.ResponseWriter, status int) *stream { return &stream{w: w, status: status} }
 
 func (s *stream) text(t string) {
+	s.room(len(t))
 	s.buf = append(s.buf, t...)
-	s.flushIfFull()
 }
 
 func (s *stream) write(b []byte) {
+	s.room(len(b))
 	s.buf = append(s.buf, b...)
-	s.flushIfFull()
 }
 
-func (s *stream) flushIfFull() {
-	if len(s.buf) < streamBuffer || s.err != nil {
-		return
+// room makes room for n bytes. What is no longer small gets the whole buffer at once.
+func (s *stream) room(n int) {
+	if len(s.buf)+n > streamBuffer && s.err == nil {
+		s.flush()
 	}
-	s.flush()
+	if need := len(s.buf) + n; need > cap(s.buf) && need > streamBuffer/4 {
+		s.buf = slices.Grow(s.buf, max(n, streamBuffer-len(s.buf)))
+	}
 }
 
 func (s *stream) flush() {

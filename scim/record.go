@@ -32,7 +32,7 @@ const (
 	// Of one transaction, since SQLite has one writer: rows, and bytes before
 	// secrets are taken out.
 	maxRecordRows  = 128
-	maxRecordBytes = 512 << 10
+	maxRecordBytes = 128 << 10
 	// lossEvery is how often what was lost is noted.
 	lossEvery = 10 * time.Second
 	// keptRefusals is how many requests that were turned away at the door are kept
@@ -326,7 +326,7 @@ func (r *recorder) add(x *exchange) {
 	}
 	r.queue = append(r.queue, x)
 	r.queued += x.cost()
-	if first || r.queued > maxQueued/4 {
+	if first || r.queued > maxRecordBytes {
 		select {
 		case r.wake <- struct{}{}:
 		default:

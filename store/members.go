@@ -2,8 +2,10 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"github.com/jmoiron/sqlx"
 )
@@ -203,10 +205,6 @@ func splitIDs(ids []MemberID) (valid []string, invalid []MemberID) {
 // queries, written out since SQLite plans a query with LIMIT ? anew each time.
 const memberPage = 10_000
 
-// packedPage is the same of one group alone. On PostgreSQL it is 32 KB, which is the most
-// that Go allocates as a small object: larger ones scatter, and the heap grows.
-const packedPage = 2_000
-
 // EachMember calls f with every user's membership of some groups, in the order of the
 // groups' ids and then of the users', without holding them all. No connection to
 // the database is held while f runs: f may write to a slow client.
@@ -257,19 +255,19 @@ func (r reader) EachMember(ctx context.Context, c ConnectionRef, groups []GroupI
 // come as one value: a row for each takes longer, and leaves much more garbage.
 func (r reader) eachMemberOf(ctx context.Context, tenant TenantID, group string, f func(GroupID, UserID) error) error {
 	d := r.pool.dialect
+	query := `SELECT COUNT(*), ` + d.packed("user_id") + ` FROM (SELECT user_id FROM members
+		WHERE tenant_id = ? AND group_id = ? AND user_id > ? ORDER BY user_id LIMIT ` + strconv.Itoa(d.packedPage()) + `) m`
 	for last := zeroID; ; {
 		var n int
-		var page []byte
-		err := r.row(ctx, []any{&n, &page}, `SELECT COUNT(*), `+d.packed("user_id")+` FROM (
-			SELECT user_id FROM members WHERE tenant_id = ? AND group_id = ? AND user_id > ? ORDER BY user_id LIMIT 2000) m`, tenant, group, last)
-		if err != nil {
+		var page sql.NullString
+		if err := r.row(ctx, []any{&n, &page}, query, tenant, group, last); err != nil {
 			return err
 		}
-		if len(page) != n*d.packedSize {
-			return fmt.Errorf("members of group %s behind %s: %d bytes for %d ids", group, last, len(page), n)
+		if len(page.String) != n*d.packedSize {
+			return fmt.Errorf("members of group %s behind %s: %d bytes for %d ids", group, last, len(page.String), n)
 		}
-		for id := range slices.Chunk(page, d.packedSize) {
-			next := d.unpacked(id)
+		for at := 0; at < len(page.String); at += d.packedSize {
+			next := d.unpacked(page.String[at : at+d.packedSize])
 			if next <= last {
 				return fmt.Errorf("members of group %s: %s comes after %s", group, next, last)
 			}
@@ -278,7 +276,7 @@ func (r reader) eachMemberOf(ctx context.Context, tenant TenantID, group string,
 				return err
 			}
 		}
-		if n < packedPage {
+		if n < d.packedPage() {
 			return nil
 		}
 	}
