@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,52 +13,138 @@ import (
 // On PostgreSQL every round trip costs more than what is done in it, above all when
 // others keep the processors busy. What providers send most, one member more or less,
 // takes two: the group is read, and one statement does everything, provided that the
-// group is still what was read.
+// group is still what was read. Those who change one group at the same time would wait
+// for each other's COMMIT, and so share a transaction: a statement each.
 
-// callers counts those who are at a group just now.
+// callers are those who change groups just now, a batch of each.
 type callers struct {
 	mu sync.Mutex
-	of map[GroupID]int
+	of map[groupRef]*atGroup
 }
 
-// enter reports whether a caller is alone with a group until it leaves.
-func (c *callers) enter(id GroupID) (alone bool, leave func()) {
+// groupRef is a group of one connection; whoever is at it under another finds nothing.
+type groupRef struct {
+	conn ConnectionRef
+	id   GroupID
+}
+
+type atGroup struct {
+	batch batch
+	n     int
+}
+
+// enter gives the batch of a group, until the caller leaves.
+func (c *callers) enter(id groupRef, commit func([]*job)) (b *batch, leave func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.of == nil {
-		c.of = map[GroupID]int{}
+		c.of = map[groupRef]*atGroup{}
 	}
-	c.of[id]++
-	return c.of[id] == 1, func() {
+	if c.of[id] == nil {
+		c.of[id] = &atGroup{batch: batch{commit: commit}}
+	}
+	at := c.of[id]
+	at.n++
+	return &at.batch, func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		if c.of[id]--; c.of[id] == 0 {
+		if at.n--; at.n == 0 {
 			delete(c.of, id)
 		}
 	}
 }
 
-// updateAtOnce does what Tx.UpdateGroup does when only a few members come and go, all
-// of them users. It reports false, and has done nothing, when it is something else, or
-// another was faster.
-func (s *Store) updateAtOnce(ctx context.Context, actor Actor, c ConnectionRef, id GroupID,
+// errApart says that a batch came to nothing: each of its jobs is to be done by itself.
+var errApart = errors.New("to be done apart from the others")
+
+// updateTogether does what Tx.UpdateGroup does when only a few members come and go, all
+// of them users, for all who change the group just now. It reports false, and has done
+// nothing, when it is something else, or another server was faster.
+func (s *Store) updateTogether(ctx context.Context, actor Actor, c ConnectionRef, id GroupID,
 	change func(Group) (Group, MemberDelta, error)) (g Group, res MembersResult, done bool, err error) {
 	if c.Tenant != actor.Tenant {
 		return g, res, false, nil
 	}
-	before, err := s.Group(ctx, c, id)
-	if err != nil {
-		return g, res, true, err
+	b, leave := s.callers.enter(groupRef{c, id}, s.commitTogether)
+	defer leave()
+	var refused error
+	j := &job{actor: actor, f: func(tx *Tx) (err error) {
+		r := s.reader
+		if tx != nil {
+			r = tx.reader
+		}
+		g, res, done, refused, err = s.updateAtOnce(ctx, r, actor, c, id, change)
+		return err
+	}}
+	if err := b.do(ctx, s, j); errors.Is(err, errApart) {
+		return Group{}, MembersResult{}, false, nil
+	} else if err != nil {
+		return Group{}, MembersResult{}, true, err
 	}
-	g, delta, err := change(before)
+	return g, res, done, refused
+}
+
+// commitTogether does the jobs of updateTogether: one alone without a transaction
+// around its statement.
+func (s *Store) commitTogether(jobs []*job) {
+	fail := func(err error) {
+		for _, j := range jobs {
+			if j.panicked == nil {
+				j.err = err
+			}
+		}
+	}
+	if len(jobs) == 1 {
+		_, release, err := s.takeSlot(context.Background())
+		if err != nil {
+			fail(err)
+			return
+		}
+		defer release()
+		defer jobs[0].caught()
+		jobs[0].err = jobs[0].f(nil)
+		return
+	}
+	w := &work{begin: s.beginInTurn}
+	// An open transaction would hold its locks for ever.
+	defer w.end(s.write)
+	for _, j := range jobs {
+		if s.run(w, j); j.err != nil {
+			fail(errApart)
+			return
+		}
+	}
+	if w.tx == nil {
+		return
+	}
+	if err := w.tx.Commit(); err != nil {
+		if err = s.write.dialect.classifyCommit(err); s.write.dialect.retryable(err) {
+			err = errApart
+		}
+		fail(err)
+	}
+}
+
+// updateAtOnce is updateTogether for one, with r. What refuses the change is another
+// thing than an error of the database.
+func (s *Store) updateAtOnce(ctx context.Context, r reader, actor Actor, c ConnectionRef, id GroupID,
+	change func(Group) (Group, MemberDelta, error)) (g Group, res MembersResult, done bool, refused, err error) {
+	before, err := r.groupAtOnce(ctx, c, id)
+	if errors.Is(err, ErrNotFound) {
+		return g, res, true, err, nil
+	}
 	if err != nil {
-		return Group{}, res, true, err
+		return g, res, true, nil, err
+	}
+	g, delta, refused := change(before)
+	if refused != nil {
+		return Group{}, res, true, refused, nil
 	}
 	add, strange := splitIDs(delta.Add)
 	remove, _ := splitIDs(delta.Remove)
 	n := len(add) + len(remove)
 	if delta.Replace || n == 0 || n > maxNamed || len(strange) > 0 || string(g.Doc) != string(before.Doc) {
-		return g, res, false, nil
+		return g, res, false, nil, nil
 	}
 	slices.Sort(add)
 	add = slices.Compact(add)
@@ -66,33 +153,48 @@ func (s *Store) updateAtOnce(ctx context.Context, actor Actor, c ConnectionRef, 
 	query, args := s.atOnce(c, before, changeID, now, add, remove)
 	named, err := json.Marshal(slices.Concat(add, remove))
 	if err != nil {
-		return g, res, true, err
+		return g, res, true, nil, err
 	}
 	subject := g.subject(c)
 	args = append(args, c.Tenant, changeID, now, actor.Kind, actor.ID, actor.RequestID, c.ID,
 		MembersChanged, subject.kind, subject.id, subject.name, `,"named":`+string(named)+`}`)
 
-	_, release, err := s.takeSlot(ctx)
-	if err != nil {
-		return g, res, true, err
-	}
-	defer release()
 	var same int
-	err = s.row(ctx, []any{&same, &res.Added, &res.Removed}, query, args...)
+	err = r.row(ctx, []any{&same, &res.Added, &res.Removed}, query, args...)
 	switch {
-	case err != nil && s.write.dialect.retryable(err):
-		return g, MembersResult{}, false, nil
+	case err != nil && r.work == nil && s.write.dialect.retryable(err):
+		return g, MembersResult{}, false, nil, nil
 	case err != nil:
-		return g, res, true, fmt.Errorf("members of group %s: %w", id, err)
+		return g, res, true, nil, fmt.Errorf("members of group %s: %w", id, err)
 	case same == 0:
-		return g, MembersResult{}, false, nil
+		return g, MembersResult{}, false, nil, nil
 	case !res.Changed():
-		return before, res, true, nil
+		return before, res, true, nil, nil
 	}
 	s.grew(n)
-	g.Version = before.Version + 1
-	g.ModifiedAt = later(now, before.ModifiedAt)
-	return g, res, true, nil
+	before.Version++
+	before.ModifiedAt = later(now, before.ModifiedAt)
+	if r.work != nil {
+		r.work.group = &before
+	}
+	g.Version, g.ModifiedAt = before.Version, before.ModifiedAt
+	return g, res, true, nil, nil
+}
+
+// groupAtOnce is Group, but that who shares a transaction locks the group, and finds it
+// as the one before has left it.
+func (r reader) groupAtOnce(ctx context.Context, c ConnectionRef, id GroupID) (Group, error) {
+	switch {
+	case r.work == nil:
+		return r.group(ctx, c, id, "")
+	case r.work.group == nil:
+		g, err := r.group(ctx, c, id, r.pool.dialect.forUpdate)
+		if err == nil {
+			r.work.group = &g
+		}
+		return g, err
+	}
+	return *r.work.group, nil
 }
 
 // atOnce is the statement, with its parameters but for the row of the log. It answers

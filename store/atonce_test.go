@@ -4,7 +4,9 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"gatehouse/store"
 )
@@ -131,4 +133,128 @@ func TestMembersAtOnceDoNotWait(t *testing.T) {
 		})
 		return err
 	})
+}
+
+// TestManyAtOneGroup has many change one group while it is locked, so that they share a
+// transaction once it is free: each gets what it would have got alone.
+func TestManyAtOneGroup(t *testing.T) {
+	t.Parallel()
+	url := postgresURL(t)
+	s := open(t, url, store.Options{})
+	p, ctx := acme(t, s), t.Context()
+	const come, in = 20, 5
+	ids := p.addSome(t, come+in)
+	g, _, err := s.CreateGroup(ctx, p.actor, p.ref, team("crew"), ids[come:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	inner, _, err := s.CreateGroup(ctx, p.actor, p.ref, team("inner"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := p.ref
+	p.write(t, func(tx *store.Tx) error {
+		c, err := tx.CreateConnection(ctx, "other", store.IdPOkta)
+		other.ID = c.ID
+		return err
+	})
+	refused := errors.New("refused")
+	update := func(c store.ConnectionRef, change func(store.Group) (store.Group, store.MemberDelta, error)) (store.Group, store.MembersResult, error) {
+		return s.UpdateGroup(ctx, p.actor, c, g.ID, false, change)
+	}
+	by := func(d store.MemberDelta) func(store.Group) (store.Group, store.MemberDelta, error) {
+		return func(g store.Group) (store.Group, store.MemberDelta, error) { return g, d, nil }
+	}
+
+	var all sync.WaitGroup
+	var mu sync.Mutex
+	versions := map[int64]bool{}
+	changed := func(why string, c store.ConnectionRef, d store.MemberDelta, added, removed int) {
+		all.Go(func() {
+			got, res, err := update(c, by(d))
+			if err != nil || res.Added != added || res.Removed != removed {
+				t.Errorf("%s: got %+v, %v, want %d and %d", why, res, err, added, removed)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if res.Changed() && versions[got.Version] {
+				t.Errorf("%s: version %d twice", why, got.Version)
+			}
+			versions[got.Version] = versions[got.Version] || res.Changed()
+		})
+	}
+	p.write(t, func(tx *store.Tx) error {
+		_, _, err := tx.UpdateGroup(ctx, p.ref, g.ID, func(g store.Group) (store.Group, store.MemberDelta, error) {
+			for _, id := range ids[:come] {
+				changed("comes", p.ref, store.MemberDelta{Add: []store.MemberID{id}}, 1, 0)
+			}
+			for _, id := range ids[come+1:] {
+				changed("goes", p.ref, store.MemberDelta{Remove: []store.MemberID{id}}, 0, 1)
+			}
+			changed("is there", p.ref, store.MemberDelta{Add: ids[come : come+1]}, 0, 0)
+			changed("a group comes", p.ref, store.MemberDelta{Add: []store.MemberID{store.MemberID(inner.ID)}}, 1, 0)
+			all.Go(func() {
+				if _, _, err := update(other, by(store.MemberDelta{Remove: ids[come : come+1]})); !errors.Is(err, store.ErrNotFound) {
+					t.Errorf("of another connection: got %v, want not found", err)
+				}
+			})
+			all.Go(func() {
+				_, _, err := update(p.ref, func(g store.Group) (store.Group, store.MemberDelta, error) {
+					return g, store.MemberDelta{Remove: ids[come : come+1]}, refused
+				})
+				if !errors.Is(err, refused) {
+					t.Errorf("refused: got %v", err)
+				}
+			})
+			all.Go(func() {
+				defer func() {
+					if recover() == nil {
+						t.Error("a panic is lost")
+					}
+				}()
+				_, _, _ = update(p.ref, func(store.Group) (store.Group, store.MemberDelta, error) { panic("mine") })
+			})
+			all.Go(func() {
+				_, _, err := update(p.ref, func(g store.Group) (store.Group, store.MemberDelta, error) {
+					g.DisplayName, g.Doc, g.Search = "renamed", []byte(`{"displayname":"renamed"}`), []byte(`{}`)
+					return g, store.MemberDelta{}, nil
+				})
+				if err != nil {
+					t.Errorf("renamed: %v", err)
+				}
+			})
+			for range 2000 { // a minute
+				if s.AtGroup(p.ref, g.ID) >= come+in {
+					break
+				}
+				time.Sleep(30 * time.Millisecond)
+			}
+			if n := s.AtGroup(p.ref, g.ID); n < come+in {
+				t.Errorf("%d wait together, want most", n)
+			}
+			return g, store.MemberDelta{}, nil
+		})
+		return err
+	})
+	all.Wait()
+	var members []store.MemberID
+	if err := s.EachMember(ctx, p.ref, []store.GroupID{g.ID}, func(_ store.GroupID, u store.UserID) error {
+		members = append(members, store.MemberID(u))
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if want := slices.Sorted(slices.Values(ids[:come+1])); !slices.Equal(members, want) {
+		t.Errorf("got %v, want %v", members, want)
+	}
+	after, err := s.Group(ctx, p.ref, g.ID)
+	// Each that changed something, and the new name.
+	if want := g.Version + come + in - 1 + 1 + 1; err != nil || after.Version != want || after.DisplayName != "renamed" {
+		t.Errorf("got %q, version %d, %v, want version %d", after.DisplayName, after.Version, err, want)
+	}
+	var shared int
+	if err := raw(t, url).QueryRow(`SELECT COUNT(*) - COUNT(DISTINCT xid) FROM changes WHERE subject_id = $1`, g.ID).Scan(&shared); err != nil || shared < come {
+		t.Errorf("%d changes shared a transaction with another, %v, want %d", shared, err, come)
+	}
+	p.verified(t, "at the end")
 }

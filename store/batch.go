@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -39,6 +40,13 @@ func (j *job) outcome() error {
 		}
 	}
 	return j.err
+}
+
+// caught keeps a panic for the caller, perhaps in another goroutine, with where it was.
+func (j *job) caught() {
+	if p := recover(); p != nil {
+		j.panicked = fmt.Sprintf("%v\n%s", p, debug.Stack())
+	}
 }
 
 func (j *job) failed() bool { return j.err != nil || j.panicked != nil }

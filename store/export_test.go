@@ -36,7 +36,17 @@ func NoteMigration(ctx context.Context, db *sql.DB, version int64) error {
 
 // UpdateAtOnce changes members by one statement, and reports whether it did.
 func (s *Store) UpdateAtOnce(ctx context.Context, actor Actor, c ConnectionRef, id GroupID, change func(Group) (Group, MemberDelta, error)) (Group, MembersResult, bool, error) {
-	return s.updateAtOnce(ctx, actor, c, id, change)
+	return s.updateTogether(ctx, actor, c, id, change)
+}
+
+// AtGroup is how many are at a group together.
+func (s *Store) AtGroup(c ConnectionRef, id GroupID) int {
+	s.callers.mu.Lock()
+	defer s.callers.mu.Unlock()
+	if at := s.callers.of[groupRef{c, id}]; at != nil {
+		return at.n
+	}
+	return 0
 }
 
 // UsersQuery is the SQL that Users asks for a page with.

@@ -18,13 +18,9 @@ var errMoved = errors.New("the group has changed")
 // change takes long, or is likely to change many members.
 func (s *Store) UpdateGroup(ctx context.Context, actor Actor, c ConnectionRef, id GroupID, long bool,
 	change func(Group) (Group, MemberDelta, error)) (g Group, res MembersResult, err error) {
-	if s.write.dialect == postgresDialect {
-		alone, leave := s.callers.enter(id)
-		defer leave()
-		if alone && !long {
-			if g, res, done, err := s.updateAtOnce(ctx, actor, c, id, change); done {
-				return g, res, err
-			}
+	if s.write.dialect == postgresDialect && !long {
+		if g, res, done, err := s.updateTogether(ctx, actor, c, id, change); done {
+			return g, res, err
 		}
 	}
 	if s.write.dialect != sqliteDialect || !long {

@@ -268,6 +268,8 @@ type work struct {
 	// own are the statements by their queries that were prepared for the transaction,
 	// on its own connection. They end with it.
 	own map[string]*sqlx.Stmt
+	// group is the one that several change in the transaction, see atonce.go.
+	group *Group
 }
 
 // ready is called before every statement.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -215,11 +214,8 @@ func (s *Store) run(w *work, j *job) {
 	tx := &Tx{store: s, actor: j.actor, now: At(s.now())}
 	w.before = tx.flush
 	tx.reader = reader{pool: s.write, work: w}
+	defer j.caught()
 	defer func() {
-		if p := recover(); p != nil {
-			// The caller panics with it, perhaps in another goroutine: keep where it was.
-			j.panicked = fmt.Sprintf("%v\n%s", p, debug.Stack())
-		}
 		// Before the commit nobody else would see how much there is.
 		j.after, j.amends = append(tx.after, func() { s.grew(tx.rows) }), tx.amends
 	}()
