@@ -12,8 +12,8 @@ import (
 
 // On PostgreSQL every round trip costs more than what is done in it, above all when
 // others keep the processors busy. What providers send most, one member more or less,
-// takes two: the group is read, and one statement does everything, provided that the
-// group is still what was read. Those who change one group at the same time would wait
+// takes two: the group is read, unless it is known, and one statement does everything,
+// provided that the group is still so. Those who change one group at the same time would wait
 // for each other's COMMIT, and so share a transaction: a statement each.
 
 // callers are those who change groups just now, a batch of each.
@@ -52,6 +52,45 @@ func (c *callers) enter(id groupRef, commit func([]*job)) (b *batch, leave func(
 			delete(c.of, id)
 		}
 	}
+}
+
+// guesses are groups as this process has left them, so that the next change needs not
+// read them: the statement sees whether they are still so. Only where the last two
+// changes were both of this process is a guess made, or servers that take turns with a
+// group would guess wrong each time.
+type guesses struct {
+	mu     sync.Mutex
+	groups map[groupRef]guess
+}
+
+type guess struct {
+	group Group
+	sure  bool
+}
+
+// maxGuesses bounds the groups, and maxGuess the bytes of each.
+const maxGuesses, maxGuess = 1_000, 8 << 10
+
+func (g *guesses) of(ref groupRef) (Group, bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	last := g.groups[ref]
+	return last.group, last.sure
+}
+
+// learn keeps what a change has made of a group.
+func (g *guesses) learn(ref groupRef, before, after Group) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	last, again := g.groups[ref]
+	if len(after.Doc) > maxGuess {
+		delete(g.groups, ref)
+		return
+	}
+	if g.groups == nil || !again && len(g.groups) >= maxGuesses {
+		g.groups = map[groupRef]guess{}
+	}
+	g.groups[ref] = guess{after, again && last.group.Version == before.Version}
 }
 
 // errApart says that a batch came to nothing: each of its jobs is to be done by itself.
@@ -129,6 +168,12 @@ func (s *Store) commitTogether(jobs []*job) {
 // thing than an error of the database.
 func (s *Store) updateAtOnce(ctx context.Context, r reader, actor Actor, c ConnectionRef, id GroupID,
 	change func(Group) (Group, MemberDelta, error)) (g Group, res MembersResult, done bool, refused, err error) {
+	if guess, ok := s.guesses.of(groupRef{c, id}); ok && r.work == nil {
+		g, res, done, refused, err = s.updateFrom(ctx, r, actor, c, guess, change)
+		if done && refused == nil && err == nil {
+			return g, res, true, nil, nil
+		}
+	}
 	before, err := r.groupAtOnce(ctx, c, id)
 	if errors.Is(err, ErrNotFound) {
 		return g, res, true, err, nil
@@ -136,6 +181,12 @@ func (s *Store) updateAtOnce(ctx context.Context, r reader, actor Actor, c Conne
 	if err != nil {
 		return g, res, true, nil, err
 	}
+	return s.updateFrom(ctx, r, actor, c, before, change)
+}
+
+// updateFrom is updateAtOnce if the group is still as before.
+func (s *Store) updateFrom(ctx context.Context, r reader, actor Actor, c ConnectionRef, before Group,
+	change func(Group) (Group, MemberDelta, error)) (g Group, res MembersResult, done bool, refused, err error) {
 	g, delta, refused := change(before)
 	if refused != nil {
 		return Group{}, res, true, refused, nil
@@ -165,19 +216,22 @@ func (s *Store) updateAtOnce(ctx context.Context, r reader, actor Actor, c Conne
 	case err != nil && r.work == nil && s.write.dialect.retryable(err):
 		return g, MembersResult{}, false, nil, nil
 	case err != nil:
-		return g, res, true, nil, fmt.Errorf("members of group %s: %w", id, err)
+		return g, res, true, nil, fmt.Errorf("members of group %s: %w", before.ID, err)
 	case same == 0:
 		return g, MembersResult{}, false, nil, nil
 	case !res.Changed():
 		return before, res, true, nil, nil
 	}
 	s.grew(n)
-	before.Version++
-	before.ModifiedAt = later(now, before.ModifiedAt)
+	after := before
+	after.Version++
+	after.ModifiedAt = later(now, before.ModifiedAt)
 	if r.work != nil {
-		r.work.group = &before
+		r.work.group = &after
+	} else {
+		s.guesses.learn(groupRef{c, g.ID}, before, after)
 	}
-	g.Version, g.ModifiedAt = before.Version, before.ModifiedAt
+	g.Version, g.ModifiedAt = after.Version, after.ModifiedAt
 	return g, res, true, nil, nil
 }
 
@@ -210,7 +264,8 @@ func (s *Store) atOnce(c ConnectionRef, g Group, change ChangeID, now Instant, a
 		fmt.Fprintf(&b, "%s %s AS (%s)", [2]string{"WITH", ","}[min(b.Len(), 1)], name, query)
 		args = append(args, more...)
 	}
-	with("g", `SELECT id FROM groups WHERE tenant_id = ? AND id = ? AND connection_id = ? AND version = ? FOR NO KEY UPDATE SKIP LOCKED`, c.Tenant, g.ID, c.ID, g.Version)
+	with("g", `SELECT id FROM groups WHERE tenant_id = ? AND id = ? AND connection_id = ? AND version = ? AND modified_at = ? FOR NO KEY UPDATE SKIP LOCKED`,
+		c.Tenant, g.ID, c.ID, g.Version, g.ModifiedAt)
 	same := `SELECT 1 FROM g WHERE TRUE`
 	var more []any
 	if len(add) > 0 {

@@ -70,9 +70,15 @@ func TestMembersAtOnce(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		n := 0
 		g, res, done, err := s.UpdateAtOnce(ctx, p.actor, p.ref, crew, func(g store.Group) (store.Group, store.MemberDelta, error) {
-			if len(test.beside.Remove) > 0 {
-				_, _, err := s.UpdateGroup(ctx, p.actor, p.ref, crew, true, func(g store.Group) (store.Group, store.MemberDelta, error) { return g, test.beside, nil })
+			if n++; len(test.beside.Remove) > 0 {
+				_, _, err := s.UpdateGroup(ctx, p.actor, p.ref, crew, true, func(g store.Group) (store.Group, store.MemberDelta, error) {
+					if n > 1 { // the first look was at what is known of the group
+						g.Doc, g.Search = []byte(`{"displayname":"Crew"}`), []byte(`{}`)
+					}
+					return g, test.beside, nil
+				})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -133,6 +139,63 @@ func TestMembersAtOnceDoNotWait(t *testing.T) {
 		})
 		return err
 	})
+}
+
+// TestMembersAtOnceOfTwoServers has a group that one server believes to know changed by
+// another: what it does then is what it would have done with the group as it is.
+func TestMembersAtOnceOfTwoServers(t *testing.T) {
+	t.Parallel()
+	url := postgresURL(t)
+	s, other := open(t, url, store.Options{}), open(t, url, store.Options{})
+	p, ctx := acme(t, s), t.Context()
+	ids := p.addSome(t, 6)
+	g, _, err := s.CreateGroup(ctx, p.actor, p.ref, team("crew"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var seen []int64
+	add := func(id store.MemberID) (store.Group, bool) {
+		seen = nil
+		g, res, done, err := s.UpdateAtOnce(ctx, p.actor, p.ref, g.ID, func(g store.Group) (store.Group, store.MemberDelta, error) {
+			seen = append(seen, g.Version)
+			return g, store.MemberDelta{Add: []store.MemberID{id}}, nil
+		})
+		if err != nil || res.Added != 1 {
+			t.Errorf("got %+v, %v, want one added", res, err)
+		}
+		return g, done
+	}
+	for _, id := range ids[:3] {
+		if _, done := add(id); !done {
+			t.Error("not done at once")
+		}
+	}
+	_, _, err = other.UpdateGroup(ctx, p.actor, p.ref, g.ID, false, func(g store.Group) (store.Group, store.MemberDelta, error) {
+		g.DisplayName, g.Doc, g.Search = "renamed", []byte(`{"displayname":"renamed"}`), []byte(`{}`)
+		return g, store.MemberDelta{}, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, id := range ids[3:] {
+		got, done := add(id)
+		if want := g.Version + 4 + int64(i) + 1; !done || got.Version != want || got.DisplayName != "renamed" {
+			t.Errorf("got %q, version %d, done %v, want version %d", got.DisplayName, got.Version, done, want)
+		}
+		if want := [][]int64{{g.Version + 3, g.Version + 4}, {g.Version + 5}, {g.Version + 6}}[i]; !slices.Equal(seen, want) {
+			t.Errorf("worked out for versions %v, want %v", seen, want)
+		}
+	}
+	changes, err := s.Changes(ctx, p.ref.Tenant, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range changes {
+		if c.SubjectName != "renamed" {
+			t.Errorf("the log has %+v, want the new name", c)
+		}
+	}
+	p.verified(t, "at the end")
 }
 
 // TestManyAtOneGroup has many change one group while it is locked, so that they share a

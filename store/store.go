@@ -168,6 +168,7 @@ type Store struct {
 	holds   heldGroups
 	sizes   stepSizes
 	callers callers
+	guesses guesses
 	growth  growth
 	// background are the goroutines that Close waits for.
 	background sync.WaitGroup
