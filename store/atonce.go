@@ -134,12 +134,6 @@ func (s *Store) commitTogether(jobs []*job) {
 		}
 	}
 	if len(jobs) == 1 {
-		_, release, err := s.takeSlot(context.Background())
-		if err != nil {
-			fail(err)
-			return
-		}
-		defer release()
 		defer jobs[0].caught()
 		jobs[0].err = jobs[0].f(nil)
 		return
@@ -210,6 +204,13 @@ func (s *Store) updateFrom(ctx context.Context, r reader, actor Actor, c Connect
 	args = append(args, c.Tenant, changeID, now, actor.Kind, actor.ID, actor.RequestID, c.ID,
 		MembersChanged, subject.kind, subject.id, subject.name, `,"named":`+string(named)+`}`)
 
+	if r.work == nil {
+		_, release, err := s.takeSlot(ctx)
+		if err != nil {
+			return g, res, true, nil, err
+		}
+		defer release()
+	}
 	var same int
 	err = r.row(ctx, []any{&same, &res.Added, &res.Removed}, query, args...)
 	switch {
@@ -229,7 +230,7 @@ func (s *Store) updateFrom(ctx context.Context, r reader, actor Actor, c Connect
 	if r.work != nil {
 		r.work.group = &after
 	} else {
-		s.guesses.learn(groupRef{c, g.ID}, before, after)
+		s.guesses.learn(groupRef{c, before.ID}, before, after)
 	}
 	g.Version, g.ModifiedAt = after.Version, after.ModifiedAt
 	return g, res, true, nil, nil
