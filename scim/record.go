@@ -32,7 +32,7 @@ const (
 	// Of one transaction, since SQLite has one writer: rows, and bytes before
 	// secrets are taken out.
 	maxRecordRows  = 128
-	maxRecordBytes = 128 << 10
+	maxRecordBytes = 64 << 10
 	// lossEvery is how often what was lost is noted.
 	lossEvery = 10 * time.Second
 	// keptRefusals is how many requests that were turned away at the door are kept
