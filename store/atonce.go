@@ -151,7 +151,7 @@ func (s *Store) commitTogether(jobs []*job) {
 		return
 	}
 	if err := w.tx.Commit(); err != nil {
-		if err = s.write.dialect.classifyCommit(err); s.write.dialect.retryable(err) {
+		if err = s.write.dialect.classify(err); s.write.dialect.retryable(err) {
 			err = errApart
 		}
 		fail(err)
@@ -164,8 +164,8 @@ func (s *Store) updateAtOnce(ctx context.Context, r reader, actor Actor, c Conne
 	change func(Group) (Group, MemberDelta, error)) (g Group, res MembersResult, done bool, refused, err error) {
 	if guess, ok := s.guesses.of(groupRef{c, id}); ok && r.work == nil {
 		g, res, done, refused, err = s.updateFrom(ctx, r, actor, c, guess, change)
-		if done && refused == nil && err == nil {
-			return g, res, true, nil, nil
+		if done && (refused == nil || err != nil) {
+			return g, res, done, nil, err
 		}
 	}
 	before, err := r.groupAtOnce(ctx, c, id)
@@ -188,7 +188,8 @@ func (s *Store) updateFrom(ctx context.Context, r reader, actor Actor, c Connect
 	add, strange := splitIDs(delta.Add)
 	remove, _ := splitIDs(delta.Remove)
 	n := len(add) + len(remove)
-	if delta.Replace || n == 0 || n > maxNamed || len(strange) > 0 || string(g.Doc) != string(before.Doc) {
+	both := slices.ContainsFunc(add, func(id string) bool { return slices.Contains(remove, id) })
+	if delta.Replace || n == 0 || n > maxNamed || len(strange) > 0 || both || string(g.Doc) != string(before.Doc) {
 		return g, res, false, nil, nil
 	}
 	slices.Sort(add)
@@ -219,7 +220,18 @@ func (s *Store) updateFrom(ctx context.Context, r reader, actor Actor, c Connect
 	case err != nil:
 		return g, res, true, nil, fmt.Errorf("members of group %s: %w", before.ID, err)
 	case same == 0:
-		return g, MembersResult{}, false, nil, nil
+		// database/sql sends a statement again when its connection dies, even if it was
+		// done by then: the change that is in the way may be our own.
+		detail, ours := membersDetail{}, false
+		if r.work == nil {
+			if detail, ours, err = r.membersChange(ctx, c.Tenant, changeID); err != nil {
+				return g, MembersResult{}, true, nil, err
+			}
+		}
+		if !ours {
+			return g, MembersResult{}, false, nil, nil
+		}
+		res.Added, res.Removed = detail.Added, detail.Removed
 	case !res.Changed():
 		return before, res, true, nil, nil
 	}
@@ -234,6 +246,19 @@ func (s *Store) updateFrom(ctx context.Context, r reader, actor Actor, c Connect
 	}
 	g.Version, g.ModifiedAt = after.Version, after.ModifiedAt
 	return g, res, true, nil, nil
+}
+
+// membersChange is what the log says of a change of members, if it is there.
+func (r reader) membersChange(ctx context.Context, tenant TenantID, id ChangeID) (detail membersDetail, found bool, err error) {
+	var text string
+	err = r.row(ctx, []any{&text}, `SELECT detail FROM changes WHERE tenant_id = ? AND id = ?`, tenant, id)
+	if errors.Is(err, ErrNotFound) {
+		return detail, false, nil
+	}
+	if err == nil {
+		err = json.Unmarshal([]byte(text), &detail)
+	}
+	return detail, err == nil, err
 }
 
 // groupAtOnce is Group, but that who shares a transaction locks the group, and finds it

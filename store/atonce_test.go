@@ -56,6 +56,7 @@ func TestMembersAtOnce(t *testing.T) {
 			want: []store.MemberID{ann, bob, eve}, detail: `{"added":1,"removed":0,"named":["BOB","EVE"]}`},
 		{why: "come and go", delta: store.MemberDelta{Add: ids[3:], Remove: ids[:2]}, done: true, added: 1, removed: 2,
 			want: []store.MemberID{eve, zoe}, detail: `{"added":1,"removed":2,"named":["ZOE","ANN","BOB"]}`},
+		{why: "one comes and goes, in two spellings", delta: store.MemberDelta{Add: []store.MemberID{store.MemberID(strings.ToUpper(string(zoe)))}, Remove: ids[3:]}, want: []store.MemberID{eve, zoe}},
 		{why: "all is so already", delta: store.MemberDelta{Add: ids[3:], Remove: ids[:1]}, done: true, want: []store.MemberID{eve, zoe}},
 		{why: "another changes the group meanwhile", delta: store.MemberDelta{Add: ids[:1]}, beside: store.MemberDelta{Remove: ids[2:3]}, want: []store.MemberID{zoe}},
 		{why: "an unknown one", delta: store.MemberDelta{Add: []store.MemberID{ann, "01990000-0000-7000-8000-000000000000"}}, want: []store.MemberID{zoe}},

@@ -212,6 +212,6 @@ func (s *Store) commit(jobs []*job) {
 		return
 	}
 	if err := w.tx.Commit(); err != nil {
-		fail(fmt.Errorf("commit: %w", s.write.dialect.classifyCommit(err)))
+		fail(fmt.Errorf("commit: %w", s.write.dialect.classify(err)))
 	}
 }

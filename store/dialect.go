@@ -140,7 +140,8 @@ func (d *dialect) classify(err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded),
+		errors.Is(err, sql.ErrConnDone), errors.Is(err, sql.ErrTxDone): // it ended under our hands
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	case d.down(err):
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
@@ -151,15 +152,6 @@ func (d *dialect) classify(err error) error {
 		return fmt.Errorf("%w: %s", ErrTaken, what)
 	}
 	return err
-}
-
-// classifyCommit does the same for COMMIT, where a lost connection leaves the
-// outcome unknown.
-func (d *dialect) classifyCommit(err error) error {
-	if errors.Is(err, sql.ErrTxDone) {
-		return fmt.Errorf("%w: %w", ErrUnavailable, err)
-	}
-	return d.classify(err)
 }
 
 var sqliteDialect = &dialect{

@@ -14,8 +14,9 @@ var errMoved = errors.New("the group has changed")
 
 // UpdateGroup is Tx.UpdateGroup in a transaction of its own, or, when many members come
 // or go on SQLite, in several, which come to their end whatever happens (steps.go): who
-// reads meanwhile sees some of them. It may call change several times. Long says that
-// change takes long, or is likely to change many members.
+// reads meanwhile sees some of them. It may call change several times, which must not
+// change the group itself. Long says that change takes long, or is likely to change many
+// members.
 func (s *Store) UpdateGroup(ctx context.Context, actor Actor, c ConnectionRef, id GroupID, long bool,
 	change func(Group) (Group, MemberDelta, error)) (g Group, res MembersResult, err error) {
 	if s.write.dialect == postgresDialect && !long {

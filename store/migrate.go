@@ -145,13 +145,14 @@ func makeFile(url string) error {
 	// process has on it (fcntl), and with them those of SQLite.
 	making.Lock()
 	defer making.Unlock()
-	f, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
-	if errors.Is(err, fs.ErrExist) {
-		if at, err := os.Stat(file); err == nil && at.IsDir() {
-			return fmt.Errorf("database-url: %s is a directory: name a file in it", file)
-		}
+	at, err := os.Stat(file) // of what a link leads to, which may not be there
+	if err == nil && at.IsDir() {
+		return fmt.Errorf("database-url: %s is a directory: name a file in it", file)
+	}
+	if err == nil {
 		return nil
 	}
+	f, err := os.OpenFile(file, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return fmt.Errorf("database-url: %w", err)
 	}

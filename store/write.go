@@ -179,7 +179,7 @@ func (s *Store) alone(ctx context.Context, j *job) {
 		return
 	}
 	if err := w.tx.Commit(); err != nil {
-		j.err = fmt.Errorf("commit: %w", s.write.dialect.classifyCommit(err))
+		j.err = fmt.Errorf("commit: %w", s.write.dialect.classify(err))
 	}
 }
 
