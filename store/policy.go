@@ -176,7 +176,11 @@ func (r reader) agree(ctx context.Context, f func(reader) error) error {
 	}
 	defer func() { _ = tx.Rollback() }() // it only read
 	r.work = &work{tx: tx, alone: true, before: func(context.Context) error { return nil }}
-	return f(r)
+	if err = f(r); err != nil && ctx.Err() != nil {
+		// database/sql closes what is being read, and not always says why.
+		return r.pool.dialect.classify(ctx.Err())
+	}
+	return err
 }
 
 // moment is when a question is about: now, or an instant of the past. Nothing was
