@@ -102,7 +102,7 @@ func (s *Server) bulk(w http.ResponseWriter, r *http.Request, c caller) error {
 	defer leave()
 	c.inTurn = true
 
-	body, err := decodeObject(data)
+	body, err := decodeObject(data...)
 	if err != nil {
 		return err
 	}

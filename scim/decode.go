@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	scimerr "github.com/elimity-com/scim/errors"
 	"github.com/go-json-experiment/json/jsontext"
@@ -24,15 +25,18 @@ const maxDepth = 32
 // group of 200,000 members, each with value, display and $ref.
 const maxBodyValues = 1_000_000
 
-// decode reads one JSON value. It is stricter than encoding/json where a lax
+// valuesInBreath are read at a time, in about three milliseconds, before others get a breath.
+const valuesInBreath = 16384
+
+// decode reads one JSON value from a body, which may be in pieces. It is stricter than encoding/json where a lax
 // reader could be made to see another document than the sender's, or the
 // database would refuse what was read: member names may not repeat, not even in
 // another case; text is valid UTF-8 without NUL and without half of a surrogate pair;
 // numbers fit a float64 but are kept as json.Number, digit for digit. Errors are
 // invalidSyntax and say where.
-func decode(data []byte) (any, error) {
+func decode(body ...[]byte) (any, error) {
 	// Names are compared below, by their folded forms.
-	d := &decoder{data: data, tokens: jsontext.NewDecoder(bytes.NewBuffer(data), jsontext.AllowDuplicateNames(true))}
+	d := &decoder{body: body, tokens: jsontext.NewDecoder(reader(body), jsontext.AllowDuplicateNames(true))}
 	value, err := d.value()
 	if err != nil {
 		return nil, err
@@ -43,15 +47,38 @@ func decode(data []byte) (any, error) {
 	return value, nil
 }
 
+// reader reads a body. Of a single piece the decoder makes no copy.
+func reader(body [][]byte) io.Reader {
+	if len(body) == 1 {
+		return bytes.NewBuffer(body[0])
+	}
+	readers := make([]io.Reader, len(body))
+	for i, piece := range body {
+		readers[i] = bytes.NewReader(piece)
+	}
+	return io.MultiReader(readers...)
+}
+
 // decoder reads a value token by token and remembers where it is.
 type decoder struct {
-	data   []byte
+	body   [][]byte
 	tokens *jsontext.Decoder
 	at     []step
 	values int
 	// onMembers says that the operation at hand has members as its path.
 	onMembers bool
+	// spare is what the next object is read into, if there is one.
+	spare document
+	// seen has the names of what a list of members is made of, which are the same again
+	// and again; it is nil elsewhere.
+	seen map[string]name
 }
+
+// name is a member's name, and its folded form.
+type name struct{ text, folded string }
+
+// maxSeen bounds the names that are remembered.
+const maxSeen = 64
 
 // step is one level of nesting: a member's name, or an index when name is "".
 type step struct {
@@ -62,6 +89,9 @@ type step struct {
 func (d *decoder) value() (any, error) {
 	if d.values++; d.values > maxBodyValues {
 		return nil, d.fail("there are more than %d values: send fewer at a time", maxBodyValues)
+	}
+	if d.values%valuesInBreath == 0 {
+		time.Sleep(breath)
 	}
 	token, err := d.tokens.ReadToken()
 	if err != nil {
@@ -89,50 +119,77 @@ func (d *decoder) value() (any, error) {
 }
 
 func (d *decoder) object() (any, error) {
-	object := map[string]any{}
+	object := d.spare
+	if d.spare = nil; object == nil {
+		object = document{}
+	}
 	var names names
 	for d.tokens.PeekKind() != '}' {
-		token, err := d.tokens.ReadToken()
+		name, err := d.name()
 		if err != nil {
-			return nil, d.syntax(err)
-		}
-		name := token.String() // any other key is an error
-		if err := d.text(name); err != nil {
 			return nil, err
 		}
-		if !names.add(store.Fold(name)) {
-			return nil, d.fail("%q is there twice in one object, perhaps in another case: send it once", shorten(name))
+		if !names.add(name.folded) {
+			return nil, d.fail("%q is there twice in one object, perhaps in another case: send it once", shorten(name.text))
 		}
-		d.at = append(d.at, step{name: name})
-		if object[name], err = d.value(); err != nil {
+		d.at = append(d.at, step{name: name.text})
+		if object[name.text], err = d.value(); err != nil {
 			return nil, err
 		}
 		d.at = d.at[:len(d.at)-1]
-		if len(d.at) == 2 && foldName(name) == "path" {
-			path, _ := object[name].(string)
+		if len(d.at) == 2 && foldName(name.text) == "path" {
+			path, _ := object[name.text].(string)
 			d.onMembers = foldName(path) == "members"
 		}
 	}
 	return object, d.close()
 }
 
+// name reads a member's name.
+func (d *decoder) name() (name, error) {
+	token, err := d.tokens.ReadToken()
+	if err != nil {
+		return name{}, d.syntax(err)
+	}
+	if known, ok := d.seen[token.String()]; ok {
+		return known, nil
+	}
+	text := token.String() // any other key is an error
+	if err := d.text(text); err != nil {
+		return name{}, err
+	}
+	read := name{text, store.Fold(text)}
+	if d.seen != nil && len(d.seen) < maxSeen {
+		d.seen[text] = read
+	}
+	return read, nil
+}
+
 func (d *decoder) array() (any, error) {
 	array := []any{}
 	var ids idList
 	members := d.atMembers()
+	var spare document
+	if members {
+		spare, d.seen = document{}, map[string]name{}
+		defer func() { d.seen = nil }()
+	}
 	for i := 0; d.tokens.PeekKind() != ']'; i++ {
 		d.at = append(d.at, step{index: i})
 		if len(d.at) == 2 {
 			d.onMembers = false // another operation
 		}
+		d.spare = spare
 		value, err := d.value()
+		d.spare = nil
 		if err != nil {
 			return nil, err
 		}
 		if members = members && ids.add(value); !members {
 			array = append(append(array, ids.values()...), value)
-			ids = idList{}
+			ids, spare = idList{}, nil
 		}
+		clear(spare)
 		d.at = d.at[:len(d.at)-1]
 	}
 	if members && ids.n > 0 {
@@ -256,7 +313,7 @@ func (d *decoder) number(n json.Number) error {
 
 func (d *decoder) syntax(err error) error {
 	if err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF) {
-		if len(bytes.TrimSpace(d.data)) == 0 {
+		if !slices.ContainsFunc(d.body, func(piece []byte) bool { return len(bytes.TrimSpace(piece)) > 0 }) {
 			return invalid(scimerr.ScimTypeInvalidSyntax, "The body is empty: send a JSON object.")
 		}
 		return d.fail("the JSON ends too early")
@@ -290,7 +347,11 @@ func (d *decoder) fail(format string, args ...any) error {
 }
 
 func (d *decoder) failAt(offset int64, format string, args ...any) error {
-	line := 1 + bytes.Count(d.data[:offset], []byte("\n"))
+	line, rest := 1, offset
+	for _, piece := range d.body {
+		before := piece[:min(rest, int64(len(piece)))]
+		line, rest = line+bytes.Count(before, []byte("\n")), rest-int64(len(before))
+	}
 	return invalid(scimerr.ScimTypeInvalidSyntax, "The body cannot be read at line %d, byte %d%s: %s.",
 		line, offset, d.where(), fmt.Sprintf(format, args...))
 }

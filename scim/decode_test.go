@@ -84,6 +84,13 @@ func TestDecodeMembers(t *testing.T) {
 			t.Errorf("%s: got %v, want it as it was sent", text, got)
 		}
 	}
+	// Each object that stays is one of its own.
+	rest := []any{document{"value": "alice", "x": []any{document{"y": "z"}}}, document{"z": json.Number("1")}, []any{document{}}, sent, document{"z": nil}}
+	text, _ := json.Marshal(document{"members": append([]any{sent, id, sent}, rest...), "more": []any{document{}}})
+	want := document{"members": append([]any{id, id, id}, rest...), "more": []any{document{}}}
+	if got := mustDecode(t, string(text)); !reflect.DeepEqual(got, want) {
+		t.Errorf("%s: got %v, want %v", text, got, want)
+	}
 }
 
 func TestDecodeRefuses(t *testing.T) {
@@ -121,7 +128,8 @@ func TestDecodeRefuses(t *testing.T) {
 	}
 }
 
-var decodeSeeds = []string{`{}`, `[1,"a",null]`, `{"a":{"A":1,"b":[{}]}}`, `{"a":1,"A":2}`, `1e999`, `"\ud800"`, `{"":1}`, "\xff"}
+var decodeSeeds = []string{`{}`, `[1,"a",null]`, `{"a":{"A":1,"b":[{}]}}`, `{"a":1,"A":2}`, `1e999`, `"\ud800"`, `{"":1}`, "\xff", " \n ", "{\"a\":\n\n1,}",
+	`{"members":[{"value":"01890000-0000-7000-8000-00000000abcd"},{"value":"a","b":[{}]},{"value":"01890000-0000-7000-8000-00000000abce"}]}`}
 
 func FuzzDecode(f *testing.F) {
 	for _, s := range decodeSeeds {
@@ -133,6 +141,14 @@ func FuzzDecode(f *testing.F) {
 // checkDecode checks what holds for all bytes.
 func checkDecode(t *testing.T, data []byte) {
 	got, err := decode(data)
+	half := len(data) / 2
+	says := func(err error) string {
+		where, _, _ := strings.Cut(fmt.Sprint(err), "invalid character") // of which half may have come
+		return where
+	}
+	if pieces, other := decode(data[:half], data[half:]); says(err) != says(other) || !reflect.DeepEqual(pieces, got) {
+		t.Errorf("in two pieces: got %#v, %v, want %#v, %v", pieces, other, got, err)
+	}
 	if err != nil {
 		if scimType(err) != scimerr.ScimTypeInvalidSyntax {
 			t.Errorf("got %v, want invalidSyntax", err)

@@ -403,7 +403,7 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request, c caller, limi
 		return nil, err
 	}
 	defer release()
-	if len(data) > maxUserBody && !c.inTurn {
+	if len(data) > 1 && !c.inTurn {
 		leave, err := s.heavy.enter(r.Context(), c.conn.ID)
 		if err != nil {
 			return nil, err
@@ -411,7 +411,7 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request, c caller, limi
 		c.held.until(leave)
 		c.held.until(s.takeCore())
 	}
-	return decodeObject(data)
+	return decodeObject(data...)
 }
 
 // held is what a request holds until its long work is done. It is let go before
@@ -439,22 +439,22 @@ func (s *Server) takeCore() (leave func()) {
 }
 
 // decodeObject is decode for a body, which is an object.
-func decodeObject(data []byte) (map[string]any, error) {
-	value, err := decode(data)
+func decodeObject(body ...[]byte) (map[string]any, error) {
+	value, err := decode(body...)
 	if err != nil {
 		return nil, err
 	}
-	body, ok := value.(map[string]any)
+	object, ok := value.(map[string]any)
 	if !ok {
 		return nil, invalid(scimerr.ScimTypeInvalidSyntax, "The body is not a JSON object.")
 	}
-	return body, nil
+	return object, nil
 }
 
 // readBytes reads the body of a request, after its headers have been found in
-// order. Release it when it is no longer needed: those waiting would fill the
+// order: in one piece, or in pieces of a megabyte. Release it when it is no longer needed: those waiting would fill the
 // memory, so that only a few large ones are read at a time.
-func (s *Server) readBytes(w http.ResponseWriter, r *http.Request, c caller, limit int64) (data []byte, release func(), err error) {
+func (s *Server) readBytes(w http.ResponseWriter, r *http.Request, c caller, limit int64) (data [][]byte, release func(), err error) {
 	if ct := r.Header.Get("Content-Type"); ct != "" {
 		media, params, err := mime.ParseMediaType(ct)
 		charset := strings.ToLower(params["charset"])
@@ -467,8 +467,9 @@ func (s *Server) readBytes(w http.ResponseWriter, r *http.Request, c caller, lim
 	}
 	body := http.MaxBytesReader(w, r.Body, min(limit, s.opts.MaxBody))
 	release = func() {}
-	data, err = io.ReadAll(io.LimitReader(body, maxUserBody))
-	if err == nil && len(data) == maxUserBody {
+	first, err := io.ReadAll(io.LimitReader(body, maxUserBody))
+	data = [][]byte{first}
+	if err == nil && len(first) == maxUserBody {
 		if release, err = s.bodies.enter(r.Context(), c.conn.ID); err != nil {
 			if errors.As(err, new(tooMany)) {
 				// Clients that are still sending when they are answered see a broken connection.
@@ -476,7 +477,7 @@ func (s *Server) readBytes(w http.ResponseWriter, r *http.Request, c caller, lim
 			}
 			return nil, nil, err
 		}
-		data, err = readPieces(data, body)
+		data, err = readPieces(first, body)
 	}
 	if err == nil {
 		return data, release, nil
@@ -493,35 +494,29 @@ func (s *Server) readBytes(w http.ResponseWriter, r *http.Request, c caller, lim
 // come, whatever length was told. A buffer that grows clears and copies megabytes in one
 // go, which can't be interrupted: the garbage collector would wait for that, and whoever
 // needs memory for it.
-func readPieces(first []byte, body io.Reader) ([]byte, error) {
+func readPieces(first []byte, body io.Reader) ([][]byte, error) {
 	pieces := [][]byte{first}
 	for {
+		time.Sleep(breath)
 		piece := make([]byte, maxUserBody)
 		n, err := io.ReadFull(body, piece)
-		pieces = append(pieces, piece[:n])
+		if n > 0 {
+			pieces = append(pieces, piece[:n])
+		}
 		switch err {
 		case nil:
 		case io.EOF, io.ErrUnexpectedEOF:
-			return joined(pieces), nil
+			return pieces, nil
 		default:
 			return nil, err
 		}
 	}
 }
 
-// joined puts pieces together, and lets others go on behind each.
-func joined(pieces [][]byte) []byte {
-	total := 0
-	for _, piece := range pieces {
-		total += len(piece)
-	}
-	all := make([]byte, 0, total)
-	for i, piece := range pieces {
-		all, pieces[i] = append(all, piece...), nil
-		runtime.Gosched() // a loop of nothing but copies is hardly ever interrupted
-	}
-	return all
-}
+// breath is for how long the reader of a long body leaves its processor to others behind
+// each piece. While all of Go's processors are busy, also with a body that comes as fast as
+// it is read, it looks every ten milliseconds whether anybody's request or answer has come.
+const breath = time.Millisecond
 
 // noteIgnored puts attributes that were left out into the request's log line.
 func noteIgnored(ctx context.Context, ignored []string) {

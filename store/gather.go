@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"time"
 )
 
 // gather answers questions that are asked at the same time with one query: most of
@@ -19,6 +20,8 @@ type gather[K comparable, A any] struct {
 	mu     sync.Mutex
 	asking int
 	queue  []*waiting[K, A]
+	// began is when the last query did.
+	began time.Time
 	// crowd says that the last query answered several questions.
 	crowd bool
 }
@@ -102,9 +105,17 @@ var queriesAtOnce = max(2, runtime.GOMAXPROCS(0)/2)
 // costs several times as much as itself.
 const worthAnother = 3
 
+// slow is how long a query takes at most that is worth waiting for. One that takes longer
+// waits for a processor, with the machine at somebody's long work: who waited for its end
+// would wait twice.
+const slow = 2 * time.Millisecond
+
 // due says whether the queue is to be asked now, beside so many other queries.
 func (g *gather[K, A]) due(others int) bool {
-	return others < queriesAtOnce && (others == 0 && len(g.queue) > 0 || len(g.queue) >= worthAnother)
+	if others >= queriesAtOnce || len(g.queue) == 0 {
+		return false
+	}
+	return others == 0 || len(g.queue) >= worthAnother || time.Since(g.began) > slow
 }
 
 // about asks about an id, together with those who ask at the same time.
@@ -185,6 +196,6 @@ func (g *gather[K, A]) next() {
 		}
 		rest = append(rest, w)
 	}
-	g.queue, g.crowd = rest, len(turn) > 1
+	g.queue, g.crowd, g.began = rest, len(turn) > 1, time.Now()
 	first.turn <- turn
 }

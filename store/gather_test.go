@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // TestGather has many ask at the same time, about things of two kinds: each gets the
@@ -111,8 +112,14 @@ func TestGatherTogether(t *testing.T) {
 			g.mu.Unlock()
 		}
 	}
+	began := func(ago time.Duration) {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.began = time.Now().Add(-ago)
+	}
 	ask("held", 0)
 	<-begun
+	began(-time.Hour) // so that it isn't slow yet
 	for query := 1; query < queriesAtOnce; query++ {
 		for i := range worthAnother - 1 {
 			ask("held", i)
@@ -122,6 +129,7 @@ func TestGatherTogether(t *testing.T) {
 		if n := <-begun; n != worthAnother {
 			t.Errorf("query %d is about %d questions, want %d", query, n, worthAnother)
 		}
+		began(-time.Hour)
 	}
 	for i := range askers {
 		ask("people", i)
@@ -133,4 +141,32 @@ func TestGatherTogether(t *testing.T) {
 	if want := map[string][]int{"people": {askers}, "groups": {askers}}; !reflect.DeepEqual(questions, want) {
 		t.Errorf("got queries of %v questions, want %v", questions, want)
 	}
+}
+
+// TestGatherBesideSlow has a query under way that takes long: a single question does not
+// wait for its end.
+func TestGatherBesideSlow(t *testing.T) {
+	held := make(chan struct{})
+	var g gather[string, string]
+	g.query = func(_ string, all []*asked[string]) error {
+		for _, q := range all {
+			q.answered = true
+		}
+		if all[0].id == "held" {
+			<-held
+		}
+		return nil
+	}
+	var all sync.WaitGroup
+	all.Go(func() { g.about("people", "held") })
+	for began := false; !began; runtime.Gosched() {
+		g.mu.Lock()
+		began = !g.began.IsZero() && time.Since(g.began) > slow
+		g.mu.Unlock()
+	}
+	if _, err := g.about("people", "ann"); err != nil {
+		t.Error(err)
+	}
+	close(held)
+	all.Wait()
 }
