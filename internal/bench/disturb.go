@@ -10,7 +10,9 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"syscall"
+	"time"
 )
 
 // disturbCommand makes the program one that disturbs. It is a process of its own, as
@@ -34,8 +36,12 @@ type order struct {
 // disturbConns is over how many connections it asks.
 const disturbConns = 2
 
+// beforeDisturbing is for how long nothing happens before it begins: a process that
+// starts, and the requests on their way to it, disturb by themselves.
+const beforeDisturbing = 300 * time.Millisecond
+
 // startDisturbing has requests made over and over until end is called, which waits for
-// the last answers and says what went wrong. It returns once they are under way.
+// the last answers and says what went wrong. It returns when the first is sent.
 func startDisturbing(ctx context.Context, s *server, requests []request) (end func() error, err error) {
 	all := orders{Addr: s.addr, Base: s.base, Token: s.token}
 	for _, r := range requests {
@@ -68,6 +74,7 @@ func startDisturbing(ctx context.Context, s *server, requests []request) (end fu
 		return nil
 	}
 	err = json.NewEncoder(tell).Encode(all)
+	runtime.GC() // now rather than while somebody's answers are timed
 	if err == nil {
 		_, err = bufio.NewReader(told).ReadString('\n')
 	}
@@ -91,6 +98,8 @@ func disturb(in io.Reader, out io.Writer) error {
 		stop()
 	}()
 	s := &server{addr: all.Addr, base: all.Base, token: all.Token}
+	runtime.GC()
+	time.Sleep(beforeDisturbing)
 	fmt.Fprintln(out, "disturbing")
 	failed := make(chan error, disturbConns)
 	for n := range disturbConns {
