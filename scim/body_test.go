@@ -4,12 +4,16 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"reflect"
+	"strings"
 	"sync"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"gatehouse/internal/web"
@@ -236,4 +240,58 @@ func TestLargeBodiesAreReadInTurn(t *testing.T) {
 	}
 	close(goOn)
 	senders.Wait()
+}
+
+// Bulks with operations of more than a megabyte hold no turns that others of them wait for.
+func TestLargeBulksGoOn(t *testing.T) {
+	t.Parallel()
+	p := newRig(t)
+	fill := strings.Repeat("x", maxUserBody*2/3)
+	var senders sync.WaitGroup
+	for i := range bodyTurns {
+		senders.Go(func() {
+			body := fmt.Sprintf(`{"schemas":["urn:ietf:params:scim:api:messages:2.0:BulkRequest"],"Operations":[
+				{"method":"POST","bulkId":"a","path":"/Groups","data":{"displayName":"%d","a":"%s","b":"%s"}}]}`, i, fill, fill)
+			r := httptest.NewRequestWithContext(t.Context(), "POST", p.path+"/Bulk", strings.NewReader(body))
+			r.Header.Set("Authorization", "Bearer "+p.token)
+			w := httptest.NewRecorder()
+			p.handler.ServeHTTP(w, r)
+			if w.Code != 200 || !strings.Contains(w.Body.String(), `"status":"201"`) {
+				t.Errorf("bulk %d: got %d %.300s, want 200 with 201", i, w.Code, w.Body)
+			}
+		})
+	}
+	senders.Wait()
+}
+
+// A body that breaks off is none, wherever it does.
+func TestBodiesBreakOff(t *testing.T) {
+	t.Parallel()
+	for _, size := range []int{0, 1, maxUserBody, maxUserBody + 1} {
+		broken := io.MultiReader(strings.NewReader(strings.Repeat(" ", size)), iotest.ErrReader(io.ErrUnexpectedEOF))
+		if _, err := readPieces([]byte("{}"), broken); err != io.ErrUnexpectedEOF {
+			t.Errorf("after %d bytes: got %v, want io.ErrUnexpectedEOF", size, err)
+		}
+		pieces, err := readPieces([]byte("{}"), strings.NewReader(strings.Repeat(" ", size)))
+		if all := bytes.Join(pieces, nil); err != nil || len(all) != size+2 {
+			t.Errorf("%d bytes: got %d, %v, want %d", size, len(all), err, size+2)
+		}
+	}
+}
+
+// What is long by itself is read as it is in one piece.
+func TestLongTexts(t *testing.T) {
+	t.Parallel()
+	x, blank := strings.Repeat("x", 8*maxUserBody), strings.Repeat(" ", 8*maxUserBody)
+	for _, long := range []string{`{"a":"` + x + `"}`, `{"a":` + blank + `1}`, `{"a":1}` + blank, `{"` + x + `":1}`, `{"a":1}` + blank + `}`, `{"a":"` + x} {
+		pieces, err := readPieces(nil, strings.NewReader(long))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := decode(pieces...)
+		want, wrong := decode([]byte(long))
+		if !reflect.DeepEqual(got, want) || fmt.Sprint(err) != fmt.Sprint(wrong) {
+			t.Errorf("%.10s: got an answer or %v unlike in one piece, where it is %v", long, err, wrong)
+		}
+	}
 }

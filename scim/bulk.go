@@ -94,15 +94,17 @@ func (s *Server) bulk(w http.ResponseWriter, r *http.Request, c caller) error {
 	if err != nil {
 		return err
 	}
-	defer release()
 	leave, err := s.heavy.enter(r.Context(), c.conn.ID)
 	if err != nil {
+		release()
 		return err
 	}
 	defer leave()
 	c.inTurn = true
 
 	body, err := decodeObject(data...)
+	data = nil
+	release()
 	if err != nil {
 		return err
 	}

@@ -35,16 +35,40 @@ const valuesInBreath = 16384
 // numbers fit a float64 but are kept as json.Number, digit for digit. Errors are
 // invalidSyntax and say where.
 func decode(body ...[]byte) (any, error) {
+	value, err := decodePieces(body)
+	if errors.Is(err, errLong) {
+		value, err = decodePieces([][]byte{joined(body)})
+	}
+	return value, err
+}
+
+func decodePieces(body [][]byte) (any, error) {
 	// Names are compared below, by their folded forms.
 	d := &decoder{body: body, tokens: jsontext.NewDecoder(reader(body), jsontext.AllowDuplicateNames(true))}
 	value, err := d.value()
 	if err != nil {
 		return nil, err
 	}
-	if _, err := d.tokens.ReadToken(); err != io.EOF {
+	if _, err := d.tokens.ReadToken(); errors.Is(err, errLong) {
+		return nil, err
+	} else if err != io.EOF {
 		return nil, d.fail("there is more after the end of the JSON value")
 	}
 	return value, nil
+}
+
+// joined puts pieces together, with a breath behind each.
+func joined(body [][]byte) []byte {
+	size := 0
+	for _, piece := range body {
+		size += len(piece)
+	}
+	all := make([]byte, 0, size)
+	for _, piece := range body {
+		all = append(all, piece...)
+		time.Sleep(breath)
+	}
+	return all
 }
 
 // reader reads a body. Of a single piece the decoder makes no copy.
@@ -56,7 +80,21 @@ func reader(body [][]byte) io.Reader {
 	for i, piece := range body {
 		readers[i] = bytes.NewReader(piece)
 	}
-	return io.MultiReader(readers...)
+	return bounded{io.MultiReader(readers...)}
+}
+
+// bounded ends with errLong when the decoder wants more than 2 MiB at a time, which it does
+// for a token, or the space before one, of more than a megabyte: it would copy all of
+// it again and again, where of a single piece it copies nothing.
+type bounded struct{ io.Reader }
+
+var errLong = errors.New("too long to be in pieces")
+
+func (b bounded) Read(p []byte) (int, error) {
+	if len(p) > 2*maxUserBody {
+		return 0, errLong
+	}
+	return b.Reader.Read(p)
 }
 
 // decoder reads a value token by token and remembers where it is.
@@ -77,8 +115,12 @@ type decoder struct {
 // name is a member's name, and its folded form.
 type name struct{ text, folded string }
 
-// maxSeen bounds the names that are remembered.
-const maxSeen = 64
+const (
+	// maxSeen bounds the names that are remembered.
+	maxSeen = 64
+	// maxSpare is how many names an object has at most that is read into again.
+	maxSpare = 16
+)
 
 // step is one level of nesting: a member's name, or an index when name is "".
 type step struct {
@@ -188,6 +230,9 @@ func (d *decoder) array() (any, error) {
 		if members = members && ids.add(value); !members {
 			array = append(append(array, ids.values()...), value)
 			ids, spare = idList{}, nil
+		}
+		if len(spare) > maxSpare { // what a map once had room for, looking through it takes
+			spare = document{}
 		}
 		clear(spare)
 		d.at = d.at[:len(d.at)-1]
@@ -317,6 +362,9 @@ func (d *decoder) syntax(err error) error {
 			return invalid(scimerr.ScimTypeInvalidSyntax, "The body is empty: send a JSON object.")
 		}
 		return d.fail("the JSON ends too early")
+	}
+	if errors.Is(err, errLong) {
+		return errLong
 	}
 	var e *jsontext.SyntacticError
 	if !errors.As(err, &e) {

@@ -470,7 +470,10 @@ func (s *Server) readBytes(w http.ResponseWriter, r *http.Request, c caller, lim
 	first, err := io.ReadAll(io.LimitReader(body, maxUserBody))
 	data = [][]byte{first}
 	if err == nil && len(first) == maxUserBody {
-		if release, err = s.bodies.enter(r.Context(), c.conn.ID); err != nil {
+		if !c.inTurn { // the body of an operation of a Bulk came with that
+			release, err = s.bodies.enter(r.Context(), c.conn.ID)
+		}
+		if err != nil {
 			if errors.As(err, new(tooMany)) {
 				// Clients that are still sending when they are answered see a broken connection.
 				_, _ = io.Copy(io.Discard, body)
@@ -499,13 +502,19 @@ func readPieces(first []byte, body io.Reader) ([][]byte, error) {
 	for {
 		time.Sleep(breath)
 		piece := make([]byte, maxUserBody)
-		n, err := io.ReadFull(body, piece)
+		n := 0
+		var err error
+		for n < len(piece) && err == nil {
+			var more int
+			more, err = body.Read(piece[n:])
+			n += more
+		}
 		if n > 0 {
 			pieces = append(pieces, piece[:n])
 		}
 		switch err {
 		case nil:
-		case io.EOF, io.ErrUnexpectedEOF:
+		case io.EOF: // not io.ErrUnexpectedEOF, which is that of a body that broke off
 			return pieces, nil
 		default:
 			return nil, err

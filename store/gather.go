@@ -3,6 +3,7 @@ package store
 import (
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 )
@@ -20,8 +21,8 @@ type gather[K comparable, A any] struct {
 	mu     sync.Mutex
 	asking int
 	queue  []*waiting[K, A]
-	// began is when the last query did.
-	began time.Time
+	// began is when each of the queries under way did.
+	began []time.Time
 	// crowd says that the last query answered several questions.
 	crowd bool
 }
@@ -88,6 +89,8 @@ func argsOf[A any](all []*asked[A], tenant TenantID, and ...any) []any {
 type waiting[K comparable, A any] struct {
 	asked[A]
 	kind K
+	// began is when the query did that this one asks.
+	began time.Time
 	// turn says that it is answered, or gives the questions to ask, of which it is one.
 	turn chan []*waiting[K, A]
 }
@@ -110,17 +113,19 @@ const worthAnother = 3
 // would wait twice.
 const slow = 2 * time.Millisecond
 
+func isSlow(began time.Time) bool { return time.Since(began) > slow }
+
 // due says whether the queue is to be asked now, beside so many other queries.
 func (g *gather[K, A]) due(others int) bool {
 	if others >= queriesAtOnce || len(g.queue) == 0 {
 		return false
 	}
-	return others == 0 || len(g.queue) >= worthAnother || time.Since(g.began) > slow
+	return others == 0 || len(g.queue) >= worthAnother || slices.ContainsFunc(g.began, isSlow)
 }
 
 // about asks about an id, together with those who ask at the same time.
 func (g *gather[K, A]) about(kind K, id string) (A, error) {
-	w := &waiting[K, A]{asked[A]{id: id}, kind, make(chan []*waiting[K, A], 1)}
+	w := &waiting[K, A]{asked: asked[A]{id: id}, kind: kind, turn: make(chan []*waiting[K, A], 1)}
 	g.mu.Lock()
 	g.queue = append(g.queue, w)
 	due, crowd := g.due(g.asking), g.crowd
@@ -132,7 +137,7 @@ func (g *gather[K, A]) about(kind K, id string) (A, error) {
 		if crowd {
 			runtime.Gosched() // who is about to ask comes along
 		}
-		g.next()
+		g.next(time.Time{})
 	}
 	if turn := <-w.turn; turn != nil {
 		g.take(w, turn)
@@ -146,7 +151,7 @@ func (g *gather[K, A]) take(w *waiting[K, A], turn []*waiting[K, A]) {
 	for i, other := range turn {
 		all[i] = &other.asked
 	}
-	defer g.next()
+	defer func() { g.next(w.began) }()
 	defer func() {
 		for _, other := range turn {
 			if other != w {
@@ -176,10 +181,13 @@ func (g *gather[K, A]) ask(kind K, all []*asked[A]) {
 }
 
 // next lets one of those who wait ask for all who wait with the same kind of
-// question, if that is due.
-func (g *gather[K, A]) next() {
+// question, if that is due. The query that began at ended is one no more.
+func (g *gather[K, A]) next(ended time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if i := slices.Index(g.began, ended); i >= 0 {
+		g.began = slices.Delete(g.began, i, i+1)
+	}
 	if !g.due(g.asking - 1) {
 		g.asking--
 		return
@@ -196,6 +204,8 @@ func (g *gather[K, A]) next() {
 		}
 		rest = append(rest, w)
 	}
-	g.queue, g.crowd, g.began = rest, len(turn) > 1, time.Now()
+	g.queue, g.crowd = rest, len(turn) > 1
+	first.began = time.Now()
+	g.began = append(g.began, first.began)
 	first.turn <- turn
 }

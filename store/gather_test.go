@@ -115,7 +115,9 @@ func TestGatherTogether(t *testing.T) {
 	began := func(ago time.Duration) {
 		g.mu.Lock()
 		defer g.mu.Unlock()
-		g.began = time.Now().Add(-ago)
+		for i := range g.began {
+			g.began[i] = time.Now().Add(-ago)
+		}
 	}
 	ask("held", 0)
 	<-begun
@@ -143,30 +145,45 @@ func TestGatherTogether(t *testing.T) {
 	}
 }
 
-// TestGatherBesideSlow has a query under way that takes long: a single question does not
-// wait for its end.
+// TestGatherBesideSlow has a query under way that takes long: a single question waits for
+// a quick one beside it at most.
 func TestGatherBesideSlow(t *testing.T) {
-	held := make(chan struct{})
+	ends := map[string]chan struct{}{"slow": make(chan struct{}), "quick": make(chan struct{}), "late": make(chan struct{})}
 	var g gather[string, string]
 	g.query = func(_ string, all []*asked[string]) error {
 		for _, q := range all {
 			q.answered = true
 		}
-		if all[0].id == "held" {
-			<-held
-		}
+		<-ends[all[0].id]
 		return nil
 	}
 	var all sync.WaitGroup
-	all.Go(func() { g.about("people", "held") })
-	for began := false; !began; runtime.Gosched() {
+	ask := func(id string, under bool) {
+		n := len(g.began)
+		all.Go(func() {
+			if _, err := g.about("people", id); err != nil {
+				t.Errorf("%s: %v", id, err)
+			}
+		})
+		for reached := false; !reached; runtime.Gosched() {
+			g.mu.Lock()
+			reached = under && len(g.began) > n || !under && len(g.queue) > 0
+			g.mu.Unlock()
+		}
+	}
+	ask("slow", true)
+	for slowly := false; !slowly; runtime.Gosched() {
+		slowly = isSlow(g.began[0])
+	}
+	ask("quick", true)
+	ask("late", false)
+	close(ends["quick"])
+	close(ends["late"])
+	for under := 2; under > 1; runtime.Gosched() {
 		g.mu.Lock()
-		began = !g.began.IsZero() && time.Since(g.began) > slow
+		under = len(g.began) + len(g.queue)
 		g.mu.Unlock()
 	}
-	if _, err := g.about("people", "ann"); err != nil {
-		t.Error(err)
-	}
-	close(held)
+	close(ends["slow"])
 	all.Wait()
 }
