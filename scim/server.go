@@ -452,8 +452,8 @@ func decodeObject(body ...[]byte) (map[string]any, error) {
 }
 
 // readBytes reads the body of a request, after its headers have been found in
-// order: in one piece, or in pieces of a megabyte. Release it when it is no longer needed: those waiting would fill the
-// memory, so that only a few large ones are read at a time.
+// order: in one piece, or in pieces of a megabyte. Release it when it is no longer needed:
+// those waiting would fill the memory, so that only a few large ones are read at a time.
 func (s *Server) readBytes(w http.ResponseWriter, r *http.Request, c caller, limit int64) (data [][]byte, release func(), err error) {
 	if ct := r.Header.Get("Content-Type"); ct != "" {
 		media, params, err := mime.ParseMediaType(ct)

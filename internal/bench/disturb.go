@@ -41,7 +41,7 @@ const disturbConns = 2
 const beforeDisturbing = 300 * time.Millisecond
 
 // startDisturbing has requests made over and over until end is called, which waits for
-// the last answers and says what went wrong. It returns when the first is sent.
+// the last answers and says what went wrong. It returns when the first is about to be sent.
 func startDisturbing(ctx context.Context, s *server, requests []request) (end func() error, err error) {
 	all := orders{Addr: s.addr, Base: s.base, Token: s.token}
 	for _, r := range requests {
