@@ -103,7 +103,6 @@ func (s *Server) bulk(w http.ResponseWriter, r *http.Request, c caller) error {
 	c.inTurn = true
 
 	body, err := decodeObject(data...)
-	data = nil
 	release()
 	if err != nil {
 		return err
