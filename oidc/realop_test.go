@@ -14,6 +14,10 @@ import (
 	"github.com/zitadel/oidc/v3/example/server/storage"
 )
 
+// A server of httptest that closes also closes what http.DefaultTransport calls idle, and an
+// answer without a body is still on its way then: the client of a test beside it would fail.
+func init() { http.DefaultTransport = struct{ http.RoundTripper }{http.DefaultTransport} }
+
 // TestRealProvider signs in at somebody else's provider, who can't have made our
 // mistakes, and out again.
 func TestRealProvider(t *testing.T) {

@@ -27,6 +27,10 @@ import (
 	"github.com/PuerkitoBio/goquery"
 )
 
+// A server of httptest that closes also closes what http.DefaultTransport calls idle, and an
+// answer without a body is still on its way then: the client of a test beside it would fail.
+func init() { http.DefaultTransport = struct{ http.RoundTripper }{http.DefaultTransport} }
+
 func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
 
 // now is when all tests take place.

@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
@@ -26,6 +27,10 @@ import (
 // binary is the program under test, built by TestMain. racing is the same with the race
 // detector in it, when the tests have it in them (make race), and binary otherwise.
 var binary, racing string
+
+// A server of httptest that closes also closes what http.DefaultTransport calls idle, and an
+// answer without a body is still on its way then: the client of a test beside it would fail.
+func init() { http.DefaultTransport = struct{ http.RoundTripper }{http.DefaultTransport} }
 
 func TestMain(m *testing.M) {
 	os.Exit(testMain(m))
