@@ -140,21 +140,20 @@ func (tx *Tx) endSubgroups(ctx context.Context, change ChangeID, where string, a
 // that are no members yet. The difference of the two lists is made here: on fresh
 // tables PostgreSQL compares each with each.
 func (tx *Tx) endOthers(ctx context.Context, table, member string, change ChangeID, tenant TenantID, group GroupID, keep []string) (ended int, missing []string, err error) {
-	var have []string
-	err = tx.list(ctx, &have, `SELECT CAST(`+member+` AS text) FROM `+table+` WHERE tenant_id = ? AND group_id = ?`, tenant, group)
-	if err != nil || len(have) == 0 {
-		return 0, keep, err
-	}
 	wanted := make(map[string]bool, len(keep))
 	for _, id := range keep {
 		wanted[id] = true
 	}
-	gone := have[:0]
-	for _, id := range have {
+	var gone []string
+	err = tx.eachOf(ctx, table, member, tenant, string(group), func(id string) error {
 		if !wanted[id] {
 			gone = append(gone, id)
 		}
 		delete(wanted, id)
+		return nil
+	})
+	if err != nil {
+		return 0, nil, err
 	}
 	missing = slices.DeleteFunc(keep, func(id string) bool { return !wanted[id] })
 	if len(gone) > 0 {
@@ -223,7 +222,7 @@ func (r reader) EachMember(ctx context.Context, c ConnectionRef, groups []GroupI
 		return err
 	}
 	if len(own) == 1 {
-		return r.eachMemberOf(ctx, c.Tenant, own[0], f)
+		return r.eachOf(ctx, "members", "user_id", c.Tenant, own[0], func(user string) error { return f(GroupID(own[0]), UserID(user)) })
 	}
 	type membership struct{ group, user string }
 	last := membership{zeroID, zeroID}
@@ -251,12 +250,13 @@ func (r reader) EachMember(ctx context.Context, c ConnectionRef, groups []GroupI
 	}
 }
 
-// eachMemberOf is EachMember for one group, which may be a large one. The ids of a page
-// come as one value: a row for each takes longer, and leaves much more garbage.
-func (r reader) eachMemberOf(ctx context.Context, tenant TenantID, group string, f func(GroupID, UserID) error) error {
+// eachOf gives the members of one group in a table, which may be many, in the order of their
+// ids. The ids of a page come as one value: a row for each takes longer, and leaves much
+// more garbage.
+func (r reader) eachOf(ctx context.Context, table, member string, tenant TenantID, group string, f func(id string) error) error {
 	d := r.pool.dialect
-	query := `SELECT COUNT(*), ` + d.packed("user_id") + ` FROM (SELECT user_id FROM members
-		WHERE tenant_id = ? AND group_id = ? AND user_id > ? ORDER BY user_id LIMIT ` + strconv.Itoa(d.packedPage()) + `) m`
+	query := `SELECT COUNT(*), ` + d.packed("id") + ` FROM (SELECT ` + member + ` AS id FROM ` + table + `
+		WHERE tenant_id = ? AND group_id = ? AND ` + member + ` > ? ORDER BY ` + member + ` LIMIT ` + strconv.Itoa(d.packedPage()) + `) m`
 	for last := zeroID; ; {
 		var n int
 		var page sql.NullString
@@ -272,7 +272,7 @@ func (r reader) eachMemberOf(ctx context.Context, tenant TenantID, group string,
 				return fmt.Errorf("members of group %s: %s comes after %s", group, next, last)
 			}
 			last = next
-			if err := f(GroupID(group), UserID(last)); err != nil {
+			if err := f(last); err != nil {
 				return err
 			}
 		}
