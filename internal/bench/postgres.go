@@ -16,13 +16,13 @@ type postgres struct {
 	pid int // of its first process, the parent of all others
 }
 
-// logFiles of 16 MiB are the 2 GB that PostgreSQL has in stock for its write-ahead log when
-// it is set up as docs/operate.md says. In a new cluster each large change would make some,
-// while every commit waits.
-const logFiles = 128
+// logFiles of 16 MiB are the 4 GB that PostgreSQL keeps for its write-ahead log when it is set
+// up as docs/operate.md says. In a new cluster each large change would make some, while every
+// commit waits.
+const logFiles = 256
 
 func startPostgres(ctx context.Context, dir string) (*postgres, error) {
-	server, err := pgtest.Start(dir, "min_wal_size=2GB", "max_wal_size=4GB")
+	server, err := pgtest.Start(dir, "min_wal_size=4GB", "max_wal_size=4GB")
 	if err != nil {
 		return nil, err
 	}
@@ -75,10 +75,11 @@ func (p *postgres) create(ctx context.Context, name string) (url string, err err
 	return p.URL(name), execute(ctx, p.URL("postgres"), `CREATE DATABASE "`+name+`"`)
 }
 
-// settle does what autovacuum would do a minute after a large load, so that a
-// round isn't measured while it happens.
+// settle does what autovacuum and the checkpointer would do minutes after a large load, so
+// that a round isn't measured while they do, nor while the log grows since the load used up
+// its files.
 func (p *postgres) settle(ctx context.Context, url string) error {
-	return execute(ctx, url, "VACUUM ANALYZE")
+	return errors.Join(execute(ctx, url, "VACUUM ANALYZE"), execute(ctx, url, "CHECKPOINT"))
 }
 
 func execute(ctx context.Context, url, statement string) error {
