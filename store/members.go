@@ -257,17 +257,23 @@ func (r reader) eachOf(ctx context.Context, table, member string, tenant TenantI
 	d := r.pool.dialect
 	query := `SELECT COUNT(*), ` + d.packed("id") + ` FROM (SELECT ` + member + ` AS id FROM ` + table + `
 		WHERE tenant_id = ? AND group_id = ? AND ` + member + ` > ? ORDER BY ` + member + ` LIMIT ` + strconv.Itoa(d.packedPage()) + `) m`
+	var n int
+	var page []byte
 	for last := zeroID; ; {
-		var n int
-		var page sql.NullString
-		if err := r.row(ctx, []any{&n, &page}, query, tenant, group, last); err != nil {
+		err := r.each(ctx, func(rows *sqlx.Rows) error {
+			var packed sql.RawBytes
+			err := rows.Scan(&n, &packed)
+			page = append(page[:0], packed...)
+			return err
+		}, query, tenant, group, last)
+		if err != nil {
 			return err
 		}
-		if len(page.String) != n*d.packedSize {
-			return fmt.Errorf("members of group %s behind %s: %d bytes for %d ids", group, last, len(page.String), n)
+		if len(page) != n*d.packedSize {
+			return fmt.Errorf("members of group %s behind %s: %d bytes for %d ids", group, last, len(page), n)
 		}
-		for at := 0; at < len(page.String); at += d.packedSize {
-			next := d.unpacked(page.String[at : at+d.packedSize])
+		for at := 0; at < len(page); at += d.packedSize {
+			next := d.unpacked(page[at : at+d.packedSize])
 			if next <= last {
 				return fmt.Errorf("members of group %s: %s comes after %s", group, next, last)
 			}
