@@ -177,8 +177,11 @@ func (a *attribute) refine() {
 	if a.mutability == mutabilityReadWrite {
 		a.description = strings.TrimSuffix(a.description, " READ-ONLY.")
 	}
-	if a.folded == "$ref" && a.path[0] == "groups" {
+	switch strings.Join(a.path, ".") {
+	case "groups.$ref":
 		a.references = []string{"Group"}
+	case "meta.location":
+		a.references = []string{"uri"}
 	}
 	switch strings.Join(a.path, ".") {
 	case "id", "schemas", "meta", "meta.created", "meta.lastmodified", "meta.resourcetype", "meta.location", "meta.version",
