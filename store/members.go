@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/jmoiron/sqlx"
 )
@@ -108,10 +109,38 @@ func (tx *Tx) changeMembers(ctx context.Context, c ConnectionRef, g Group, delta
 // addUsers makes those of ids that name users of the connection members of a group.
 func (tx *Tx) addUsers(ctx context.Context, c ConnectionRef, g GroupID, change ChangeID, ids []string) (int, error) {
 	d := tx.pool.dialect
-	return tx.exec(ctx, `INSERT INTO members (tenant_id, group_id, user_id, since, change_id)
-		SELECT u.tenant_id, ?, u.id, ?, ? FROM (`+d.idRows+`) w `+d.each("users", "u.tenant_id = ? AND u.id = w.id AND u.connection_id = ?")+`
-		ON CONFLICT DO NOTHING`, g, tx.now, change, d.idList(ids), c.Tenant, c.ID)
+	return tx.byParts(ids, func(part []string) (int, error) {
+		return tx.exec(ctx, `INSERT INTO members (tenant_id, group_id, user_id, since, change_id)
+			SELECT u.tenant_id, ?, u.id, ?, ? FROM (`+d.idRows+`) w `+d.each("users", "u.tenant_id = ? AND u.id = w.id AND u.connection_id = ?")+`
+			ON CONFLICT DO NOTHING`, g, tx.now, change, d.idList(part), c.Tenant, c.ID)
+	})
 }
+
+// byParts does with many members what it does with few, and rests in between, so that
+// the disk gets to what others commit. It does so on PostgreSQL: on SQLite everybody
+// would wait for a transaction that rests, and large changes are made in steps.
+func (tx *Tx) byParts(ids []string, do func(part []string) (int, error)) (n int, err error) {
+	if tx.pool.dialect.name == "sqlite" {
+		return do(ids)
+	}
+	for begin := 0; begin < len(ids); begin += partMembers {
+		if begin > 0 {
+			time.Sleep(partRest)
+		}
+		done, err := do(ids[begin:min(begin+partMembers, len(ids))])
+		n += done
+		if err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+// A part of a change on PostgreSQL is partMembers members, and partRest lies between two.
+const (
+	partMembers = 1000
+	partRest    = 2 * time.Millisecond
+)
 
 // membersDetail is what the log says of a change of members.
 type membersDetail struct {
@@ -168,8 +197,10 @@ func (tx *Tx) endPicked(ctx context.Context, table, member string, change Change
 	if d.name == "sqlite" {
 		return tx.end(ctx, table, member, change, `tenant_id = ? AND group_id = ? AND `+member+` IN (`+d.ids+`)`, tenant, group, d.idList(ids))
 	}
-	return tx.end(ctx, table, member, change, `ctid = ANY (ARRAY (SELECT u.ctid FROM (`+d.idRows+`) w `+
-		d.each(table, "u.tenant_id = ? AND u.group_id = ? AND u."+member+" = w.id")+`))`, d.idList(ids), tenant, group)
+	return tx.byParts(ids, func(part []string) (int, error) {
+		return tx.end(ctx, table, member, change, `ctid = ANY (ARRAY (SELECT u.ctid FROM (`+d.idRows+`) w `+
+			d.each(table, "u.tenant_id = ? AND u.group_id = ? AND u."+member+" = w.id")+`))`, d.idList(part), tenant, group)
+	})
 }
 
 func (tx *Tx) end(ctx context.Context, table, member string, change ChangeID, where string, args ...any) (int, error) {
