@@ -142,29 +142,47 @@ func unknownMembers(t *testing.T, s *store.Store) {
 	clean(t, s)
 }
 
+// largeGroup is larger than what is read and changed at a time: pages of 6,000 members and
+// parts of 1,000 on PostgreSQL, pages of 2,666 on SQLite.
 func largeGroup(t *testing.T, s *store.Store) {
 	p := acme(t, s)
-	ids := p.addPeople(t, numbered("user", 5001)...)
-	crew := p.addGroup(t, team("crew", nil), ids[:5000]...)
+	ids := p.addPeople(t, numbered("user", 12_001)...)
+	before := ids[:12_000]
+	crew := p.addGroup(t, team("crew", nil), before...)
+	others := func(of, but []store.UserID) (n int) {
+		for _, id := range of {
+			if _, there := slices.BinarySearch(but, id); !there {
+				n++
+			}
+		}
+		return n
+	}
 	for _, step := range []struct {
 		why   string
 		delta store.MemberDelta
 		want  []store.UserID
 	}{
-		{"one more keeps the other 5,000", store.MemberDelta{Add: memberIDs(ids[5000:]...)}, ids},
-		{"one less keeps the other 5,000", store.MemberDelta{Remove: memberIDs(ids[:1]...)}, ids[1:]},
+		{"one more keeps the other 12,000", store.MemberDelta{Add: memberIDs(ids[12_000:]...)}, ids},
+		{"one less keeps the other 12,000", store.MemberDelta{Remove: memberIDs(ids[:1]...)}, ids[1:]},
 		{"replaced by all", store.MemberDelta{Replace: true, Add: memberIDs(ids...)}, ids},
-		{"exactly two pages", store.MemberDelta{Replace: true, Add: memberIDs(ids[:4000]...)}, ids[:4000]},
+		{"exactly two pages on PostgreSQL", store.MemberDelta{Replace: true, Add: memberIDs(ids[:12_000]...)}, ids[:12_000]},
+		{"the same again", store.MemberDelta{Replace: true, Add: memberIDs(ids[:12_000]...)}, ids[:12_000]},
+		{"exactly two pages on SQLite", store.MemberDelta{Replace: true, Add: memberIDs(ids[:5332]...)}, ids[:5332]},
 		{"replaced by all again", store.MemberDelta{Replace: true, Add: memberIDs(ids...)}, ids},
-		{"4,000 go", store.MemberDelta{Remove: memberIDs(ids[:4000]...)}, ids[4000:]},
-		{"replaced by half", store.MemberDelta{Replace: true, Add: memberIDs(ids[:2500]...)}, ids[:2500]},
+		{"10,000 go, in exactly ten parts", store.MemberDelta{Remove: memberIDs(ids[:10_000]...)}, ids[10_000:]},
+		{"replaced by others", store.MemberDelta{Replace: true, Add: memberIDs(ids[:2500]...)}, ids[:2500]},
 	} {
-		if _, err := p.changeMembers(t, crew.ID, step.delta); err != nil {
+		res, err := p.changeMembers(t, crew.ID, step.delta)
+		if err != nil {
 			t.Fatalf("%s: %v", step.why, err)
+		}
+		if came, went := others(step.want, before), others(before, step.want); res.Added != came || res.Removed != went {
+			t.Errorf("%s: %d came and %d went, want %d and %d", step.why, res.Added, res.Removed, came, went)
 		}
 		if got := p.members(t, crew.ID); !slices.Equal(got, step.want) {
 			t.Errorf("%s: got %d members, want %d", step.why, len(got), len(step.want))
 		}
+		before = step.want
 	}
 	clean(t, s)
 }
