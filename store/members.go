@@ -169,20 +169,24 @@ func (tx *Tx) endSubgroups(ctx context.Context, change ChangeID, where string, a
 // that are no members yet. The difference of the two lists is made here: on fresh
 // tables PostgreSQL compares each with each.
 func (tx *Tx) endOthers(ctx context.Context, table, member string, change ChangeID, tenant TenantID, group GroupID, keep []string) (ended int, missing []string, err error) {
+	var have []string
+	err = tx.eachOf(ctx, table, member, tenant, string(group), func(id string) error {
+		have = append(have, id)
+		return nil
+	})
+	if err != nil || len(have) == 0 {
+		return 0, keep, err
+	}
 	wanted := make(map[string]bool, len(keep))
 	for _, id := range keep {
 		wanted[id] = true
 	}
-	var gone []string
-	err = tx.eachOf(ctx, table, member, tenant, string(group), func(id string) error {
+	gone := have[:0]
+	for _, id := range have {
 		if !wanted[id] {
 			gone = append(gone, id)
 		}
 		delete(wanted, id)
-		return nil
-	})
-	if err != nil {
-		return 0, nil, err
 	}
 	missing = slices.DeleteFunc(keep, func(id string) bool { return !wanted[id] })
 	if len(gone) > 0 {
